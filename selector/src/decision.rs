@@ -1,0 +1,96 @@
+//! What the decision says: predictions, the choice, and why it fell back.
+
+use crate::group::Index;
+
+/// Times in seconds; cost in US dollars and energy in joules for the whole request.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Prediction {
+    /// Time to first token, network round trip included.
+    pub ttft_s: f64,
+    /// Time per output token after the first; 0 for work that does not generate.
+    pub tpot_s: f64,
+    /// End to end, for the expected output length.
+    pub e2e_s: f64,
+    /// Price × this request's share of the engine's time; `None` where no price is known.
+    pub cost_usd: Option<f64>,
+    /// Modelled: a linear power model, not a measurement.
+    pub energy_j: Option<f64>,
+    /// Time to first token at the engine as the prior has it, before calibration and without the network.
+    pub prior_ttft_s: f64,
+    /// Time per output token as the prior has it, before calibration.
+    pub prior_tpot_s: f64,
+}
+
+/// Why the decision fell back, as metric labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fallback {
+    /// No meta-learner is loaded: prior × calibration decides.
+    NoBundle,
+    /// A candidate's hardware or model is unknown: peak-EWMA P2C decides.
+    UnknownFacts,
+    /// Work the prior does not model.
+    Unmodelled,
+    /// No ready backend: one that is not ready was tried.
+    NoneReady,
+}
+
+impl Fallback {
+    /// Every reason, for registering metrics.
+    pub const ALL: [Self; 4] = [Self::NoBundle, Self::UnknownFacts, Self::Unmodelled, Self::NoneReady];
+
+    /// The label, as serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoBundle => "no_bundle",
+            Self::UnknownFacts => "unknown_facts",
+            Self::Unmodelled => "unmodelled",
+            Self::NoneReady => "none_ready",
+        }
+    }
+}
+
+/// How one candidate stood; kept for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ranked {
+    /// Which backend of the group.
+    pub index: Index,
+    /// `None` where facts are missing or the work has no prior.
+    pub prediction: Option<Prediction>,
+    /// Prompt tokens predicted to be in its prefix cache.
+    pub cached_tokens: u32,
+    /// Lower is better; the objective's unit, or peak-EWMA cost. Infinite where the objective's number is not known
+    /// (no price for `cost`): such candidates come after those where it is.
+    pub score: f64,
+    /// Whether it is predicted to meet the route's limits; without a prediction only where there are none.
+    pub meets_slo: bool,
+}
+
+/// The choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The backend to take, and how it stood.
+    pub chosen: Ranked,
+    /// How many eligible candidates were ranked.
+    pub considered: u32,
+    /// Why less than the whole decision was made, where so.
+    pub fallback: Option<Fallback>,
+    /// Estimated prompt tokens.
+    pub prompt_tokens: u32,
+    /// Expected output tokens of each sequence.
+    pub expected_output_tokens: u32,
+}
+
+/// Nobody may take the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoCandidate {
+    /// Every eligible backend is among the tried ones.
+    #[error("every backend of this model has been tried")]
+    AllTried,
+    /// The route wants unchanged outputs and no backend gives them.
+    #[error("only lossy profiles serve this model and the route does not allow them")]
+    OnlyLossy,
+    /// The group is empty.
+    #[error("no backend of this model is available")]
+    NoneAvailable,
+}

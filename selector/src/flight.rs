@@ -1,0 +1,231 @@
+//! One attempt in flight: what it holds of the ledger, and what its outcome teaches.
+
+use std::sync::Arc;
+
+use crate::{
+    Moment,
+    affinity::Tag,
+    calibration::Sample,
+    choose::RoutePolicy,
+    decision::{Decision, Prediction},
+    features::{RequestFacts, Usage, Work},
+    group::BackendSpec,
+    ledger::InFlight,
+    num,
+    outputs::OutputLengths,
+    state::BackendState,
+    tokens::ModelState,
+};
+
+/// Output tokens of one sequence from which a time per token is measured well enough to learn from.
+const MEASURABLE_TOKENS: f64 = 8.0;
+/// Where the engine's own count of cached tokens is off the predicted one by more than this share of the prompt, TTFT
+/// tells of the cache and not of the engine's speed.
+const CACHE_SURPRISE: f64 = 0.25;
+/// Share of its time that an answer of unknown prediction is taken to spend in prefill.
+const PREFILL_SHARE: f64 = 0.2;
+
+/// Share of a time that counts as the engine's at least, however long the round trip seems.
+const LEAST_AT_ENGINE: f64 = 0.1;
+
+/// One attempt in flight: holds its share of the backend's ledger until dropped.
+///
+/// Dropped without [`finish`](Self::finish) it was cancelled or failed: the ledger is released, nothing is learned.
+#[derive(Debug)]
+pub struct Flight {
+    state: Arc<BackendState>,
+    model_state: Arc<ModelState>,
+    output_lengths: Arc<OutputLengths>,
+    share: InFlight,
+    request: Sent,
+    prediction: Option<Prediction>,
+    started: Moment,
+    first_token: Option<Moment>,
+    last_token: Moment,
+    /// Tokens reported by [`progress`](Self::progress), over all sequences.
+    tokens: u64,
+}
+
+/// What of the request an outcome is compared with.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    work: Work,
+    stream: bool,
+    sequences: u32,
+    max_tokens: Option<u32>,
+    /// 0 where the client sent token ids: these say nothing of bytes per token.
+    prompt_bytes: u64,
+    cached_tokens: u32,
+}
+
+impl Flight {
+    /// Enters the ledger and the prefix index.
+    pub fn begin(
+        backend: &BackendSpec,
+        policy: &RoutePolicy,
+        facts: &RequestFacts,
+        decision: &Decision,
+        now: Moment,
+    ) -> Self {
+        let chosen = &decision.chosen;
+        let share = share(facts, decision);
+        if backend.state.ledger.enter(&share) {
+            backend.state.record_progress(now);
+        }
+        if facts.work == Work::Generate {
+            let prompt_tokens = f64::from(decision.prompt_tokens);
+            backend
+                .model_state
+                .observe_prompt(prompt_tokens, (prompt_tokens - f64::from(chosen.cached_tokens)).max(1.0));
+            if backend.caches_prefixes() {
+                // At once, not when the prefill is done: a burst of one prefix should stay together.
+                backend.state.index.insert(&facts.prefix.0);
+                backend.model_state.affinity.insert(&facts.prefix.0, Tag::of(&backend.id));
+            }
+        }
+        Self {
+            state: Arc::clone(&backend.state),
+            model_state: Arc::clone(&backend.model_state),
+            output_lengths: Arc::clone(&policy.output_lengths),
+            share,
+            request: Sent {
+                work: facts.work,
+                stream: facts.stream,
+                sequences: facts.counted_sequences(),
+                max_tokens: facts.max_tokens,
+                prompt_bytes: if facts.prompt_tokens_exact.is_some() { 0 } else { facts.prompt_bytes },
+                cached_tokens: chosen.cached_tokens,
+            },
+            prediction: chosen.prediction,
+            started: now,
+            first_token: None,
+            last_token: now,
+            tokens: 0,
+        }
+    }
+
+    /// The first output arrived: prefill tokens leave the ledger, decoding begins. Later calls change nothing.
+    pub fn first_token(&mut self, now: Moment) {
+        self.state.record_output(now);
+        if self.first_token.is_none() {
+            self.first_token = Some(now);
+            self.last_token = now;
+            self.state.ledger.start_decoding(&mut self.share);
+        }
+    }
+
+    /// `tokens` more output tokens arrived. None is a sign of life, not the first token: the events that open a stream
+    /// of responses come before the prefill.
+    pub fn progress(&mut self, tokens: u32, now: Moment) {
+        if tokens == 0 {
+            self.state.record_output(now);
+            return;
+        }
+        self.first_token(now);
+        self.last_token = self.last_token.max(now);
+        self.tokens += u64::from(tokens);
+        self.state.ledger.progress(&mut self.share, tokens);
+    }
+
+    /// The response ended as it should: calibration, token ratio, output length and peak-EWMA learn from it.
+    pub fn finish(self, usage: Option<Usage>, now: Moment) {
+        self.state.record_output(now);
+        if let Some(usage) = usage.filter(|usage| usage.prompt_tokens > 0) {
+            self.model_state.observe_usage(self.request.prompt_bytes, &usage);
+        }
+        let tokens = usage.map_or(self.tokens as f64, |usage| f64::from(usage.completion_tokens));
+        let total_s = now.seconds_since(self.started);
+        let per_sequence = tokens / f64::from(self.request.sequences);
+        match self.request.work {
+            Work::Generate if tokens > 0.0 => {
+                let cut = self.request.max_tokens.is_some_and(|cap| per_sequence >= f64::from(cap));
+                self.model_state.observe_output(&self.output_lengths, per_sequence, cut);
+                self.state.pace.observe(total_s / per_sequence, now);
+                self.calibrate(per_sequence, usage, total_s, now);
+            }
+            Work::Encode => {
+                self.state.pace.observe(total_s, now);
+                self.calibrate(1.0, usage, total_s, now);
+            }
+            Work::Audio => self.state.pace.observe(total_s, now),
+            Work::Generate | Work::Utility => {}
+        }
+    }
+
+    /// Learns how far the engine is from the prediction this attempt was chosen by.
+    fn calibrate(&self, tokens: f64, usage: Option<Usage>, total_s: f64, now: Moment) {
+        let Some(prediction) = self.prediction else { return };
+        if self.cache_surprise(usage) {
+            return;
+        }
+        let round_trip_s = self.state.round_trip_s();
+        // The round trip is an estimate from other exchanges, and may exceed a quick answer's whole time.
+        let at_engine = |seconds: f64| (seconds - round_trip_s).max(LEAST_AT_ENGINE * seconds);
+        let sample = match (self.request.work, self.first_token) {
+            (Work::Generate, Some(first)) if self.request.stream => {
+                let ttft_s = at_engine(first.seconds_since(self.started));
+                let tpot_s = self.last_token.seconds_since(first) / (tokens - 1.0);
+                Sample::Parts {
+                    ttft: Some(ttft_s / prediction.prior_ttft_s),
+                    tpot: (tokens >= MEASURABLE_TOKENS).then_some(tpot_s / prediction.prior_tpot_s),
+                }
+            }
+            (Work::Encode, _) => {
+                Sample::Parts { ttft: Some(at_engine(total_s) / prediction.prior_ttft_s), tpot: None }
+            }
+            _ => {
+                let ttft_s = prediction.ttft_s - round_trip_s;
+                let predicted_s = ttft_s + (tokens - 1.0) * prediction.tpot_s;
+                Sample::Whole { ratio: at_engine(total_s) / predicted_s, ttft_share: ttft_s / predicted_s }
+            }
+        };
+        self.state.calibration.learn(sample, now);
+    }
+
+    fn cache_surprise(&self, usage: Option<Usage>) -> bool {
+        usage.and_then(|usage| Some((usage.cached_tokens?, usage.prompt_tokens))).is_some_and(
+            |(cached, prompt)| {
+                f64::from(cached.abs_diff(self.request.cached_tokens)) > CACHE_SURPRISE * f64::from(prompt)
+            },
+        )
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.state.ledger.leave(&self.share);
+    }
+}
+
+/// What an attempt holds of the ledger at its start.
+///
+/// A stream reports its phases. Of an answer that comes whole nothing is seen until its end, so what it holds is its
+/// mean over its life: the prefill for the predicted share of the time, decoding from the start, half of its output.
+fn share(facts: &RequestFacts, decision: &Decision) -> InFlight {
+    let sequences = facts.counted_sequences();
+    let chosen = &decision.chosen;
+    let uncached = u64::from(decision.prompt_tokens.saturating_sub(chosen.cached_tokens));
+    let output = match facts.work {
+        Work::Generate => u64::from(decision.expected_output_tokens) * u64::from(sequences),
+        Work::Encode | Work::Utility | Work::Audio => 0,
+    };
+    let share = InFlight {
+        requests: 1,
+        sequences,
+        prefill_tokens: if facts.work.has_prior() { uncached } else { 0 },
+        decoding: 0,
+        decode_tokens: output,
+        context_tokens: u64::from(decision.prompt_tokens) * u64::from(sequences),
+    };
+    if facts.stream || facts.work != Work::Generate {
+        return share;
+    }
+    let prefill_share = chosen.prediction.map_or(PREFILL_SHARE, |p| (p.ttft_s / p.e2e_s).clamp(0.0, 1.0));
+    InFlight {
+        prefill_tokens: num::to_u64(uncached as f64 * prefill_share),
+        decoding: sequences,
+        decode_tokens: output.div_ceil(2),
+        context_tokens: share.context_tokens + output / 2,
+        ..share
+    }
+}

@@ -1,0 +1,114 @@
+//! The backends that serve one model name, with everything about them that a decision needs and that changes only
+//! with the configuration worked out beforehand.
+
+use std::sync::Arc;
+
+use gearshift_config::{BackendId, HardwareFacts, Knobs, ModelFacts};
+
+use crate::{affinity::Tag, objective::Power, prior::Prior, state::BackendState, tokens::ModelState};
+
+/// One backend as the selector sees it at one snapshot: facts that change only with the config or detection,
+/// and the live state, which outlives snapshots.
+#[derive(Debug, Clone)]
+pub struct BackendSpec {
+    /// Its name.
+    pub id: BackendId,
+    /// One accelerator and how many; `None` where neither stated nor known.
+    pub hardware: Option<(Arc<HardwareFacts>, u32)>,
+    /// The model it serves, in numbers; `None` where unknown.
+    pub model: Option<Arc<ModelFacts>>,
+    /// The knobs of its profile.
+    pub knobs: Knobs,
+    /// Whether its profile leaves the model's outputs as they are.
+    pub lossless: bool,
+    /// US dollars per hour of the whole engine; the hardware's list price where absent.
+    pub price_usd_per_hour: Option<f64>,
+    /// Its live state.
+    pub state: Arc<BackendState>,
+    /// Per served model: token ratio and output lengths.
+    pub model_state: Arc<ModelState>,
+}
+
+impl BackendSpec {
+    /// Whether the engine may hold prompts in a prefix cache; vLLM does unless told not to.
+    pub(crate) fn caches_prefixes(&self) -> bool {
+        self.knobs.prefix_caching != Some(false)
+    }
+}
+
+/// Position of a backend in its [`Group`].
+pub type Index = usize;
+
+/// Backends that serve one model name; what [`choose`](crate::choose) ranks. Built once per snapshot.
+#[derive(Debug, Clone)]
+pub struct Group {
+    backends: Vec<BackendSpec>,
+    constants: Vec<Constants>,
+    /// Backends by affinity tag, sorted: hints outlive snapshots, positions do not.
+    by_tag: Vec<(Tag, Index)>,
+}
+
+/// What of a backend is worked out when the group is built.
+#[derive(Debug, Clone)]
+pub(crate) struct Constants {
+    /// `None` where hardware or model is unknown.
+    pub prior: Option<Prior>,
+    /// US dollars a second of the whole engine, where known.
+    pub price_usd_per_s: Option<f64>,
+    /// `None` where the hardware is unknown.
+    pub power: Option<Power>,
+    /// Longest context served, tokens; infinite where unknown.
+    pub max_tokens: f64,
+}
+
+impl Group {
+    /// Precomputes the prior's constants per backend. All are expected to share one [`ModelState`].
+    pub fn new(backends: Vec<BackendSpec>) -> Self {
+        let constants = backends.iter().map(Constants::new).collect();
+        let mut by_tag: Vec<_> =
+            backends.iter().enumerate().map(|(index, backend)| (Tag::of(&backend.id), index)).collect();
+        by_tag.sort_unstable();
+        Self { backends, constants, by_tag }
+    }
+
+    /// The backends, in the order given.
+    pub fn backends(&self) -> &[BackendSpec] {
+        &self.backends
+    }
+
+    pub(crate) fn constants(&self, index: Index) -> &Constants {
+        &self.constants[index]
+    }
+
+    /// Positions of the backends that got this prefix last, those with the longest first.
+    pub(crate) fn hints(&self, chain: &[u64]) -> impl Iterator<Item = Index> {
+        let tags = self.backends.first().map(|backend| backend.model_state.affinity.hints(chain));
+        tags.into_iter().flatten().filter_map(|tag| {
+            let at = self.by_tag.partition_point(|&(other, _)| other < tag);
+            self.by_tag.get(at).filter(|(other, _)| *other == tag).map(|&(_, index)| index)
+        })
+    }
+}
+
+impl Constants {
+    fn new(backend: &BackendSpec) -> Self {
+        let facts = backend.hardware.as_ref().zip(backend.model.as_ref());
+        let prior = facts.map(|((hardware, count), model)| {
+            Prior::new(hardware, *count, model, &backend.knobs, backend.state.kv_tokens())
+        });
+        let list_price = || {
+            backend.hardware.as_ref().map(|(hardware, count)| hardware.price_usd_per_hour * f64::from(*count))
+        };
+        let price = backend.price_usd_per_hour.or_else(list_price);
+        let context =
+            backend.knobs.max_model_len.or_else(|| backend.model.as_ref().map(|model| model.context));
+        Self {
+            prior,
+            price_usd_per_s: price
+                .filter(|price| *price > 0.0 && price.is_finite())
+                .map(|price| price / 3600.0),
+            power: backend.hardware.as_ref().and_then(|(hardware, count)| Power::new(hardware, *count)),
+            max_tokens: context.filter(|&tokens| tokens > 0).map_or(f64::INFINITY, f64::from),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Gearshift's decision: what every candidate backend would give a request, and which one to take.
+//!
+//! Pure and synchronous: no I/O, no runtime, no clock and no global randomness. Time comes as a [`Moment`], chance as
+//! a seeded [`fastrand::Rng`]; with the same state, arguments and seed the choice is the same. So a virtual clock can
+//! study the very code that serves.
+//!
+//! # State
+//!
+//! All live state is here, behind atomics that many cores share without a lock. It comes in three lifetimes:
+//!
+//! - [`BackendState`], one per backend, outlives snapshots of the configuration: in-flight ledger, scraped gauges,
+//!   availability, calibration, observed pace, approximate prefix index (at most 1 MiB).
+//! - [`ModelState`], one per served model, and [`OutputLengths`], one per route: tokens per byte, output lengths.
+//! - [`Group`], built once per snapshot: the backends of one model name with the prior's constants worked out.
+//!
+//! # One request
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use gearshift_config::{BackendId, Knobs, Objective, Slo};
+//! use gearshift_selector::{
+//!     Availability, BackendSpec, BackendState, Flight, Group, ModelState, Moment, OutputLengths, RequestFacts,
+//!     RoutePolicy, Usage, Work, choose, prefix_chain, prefix_seed,
+//! };
+//! use smallvec::SmallVec;
+//!
+//! // When the snapshot is built. Two engines of which nothing is known yet but their names.
+//! let model_state = Arc::new(ModelState::new());
+//! let backend = |name: &str| BackendSpec {
+//!     id: BackendId::new(name),
+//!     hardware: None,
+//!     model: None,
+//!     knobs: Knobs::default(),
+//!     lossless: true,
+//!     price_usd_per_hour: None,
+//!     state: Arc::new(BackendState::new(None)),
+//!     model_state: Arc::clone(&model_state),
+//! };
+//! let group = Group::new(vec![backend("a"), backend("b")]);
+//! group.backends()[1].state.set_availability(Availability::Ready);
+//! let policy = RoutePolicy {
+//!     objective: Objective::Latency,
+//!     slo: Slo::default(),
+//!     allow_lossy: false,
+//!     output_lengths: Arc::new(OutputLengths::default()),
+//! };
+//!
+//! // When a request comes: read its facts, choose, enter the ledger.
+//! let text = br#"[{"role":"user","content":"Why is the sky blue?"}]"#;
+//! let facts = RequestFacts {
+//!     work: Work::Generate,
+//!     prompt_bytes: text.len() as u64,
+//!     prompt_tokens_exact: None,
+//!     max_tokens: Some(100),
+//!     sequences: 1,
+//!     stream: true,
+//!     prefix: prefix_chain(prefix_seed(&[b"model"]), text),
+//! };
+//! let (now, mut rng) = (Moment(0), fastrand::Rng::with_seed(1));
+//! let decision = choose(&group, &policy, &facts, &SmallVec::new(), now, &mut rng)?;
+//! let chosen = &group.backends()[decision.chosen.index];
+//! assert_eq!(chosen.id.as_str(), "b", "a is not checked yet");
+//! let mut flight = Flight::begin(chosen, &policy, &facts, &decision, now);
+//! assert_eq!(chosen.state.in_flight().requests, 1);
+//!
+//! // As the answer streams, and when it ends.
+//! flight.first_token(now.after_seconds(0.2));
+//! flight.progress(40, now.after_seconds(1.0));
+//! let usage = Usage { prompt_tokens: 16, completion_tokens: 41, cached_tokens: None };
+//! flight.finish(Some(usage), now.after_seconds(1.0));
+//! assert_eq!(chosen.state.in_flight().requests, 0);
+//! # Ok::<(), gearshift_selector::NoCandidate>(())
+//! ```
+//!
+//! # How it chooses
+//!
+//! 1. **Filter**: lossy profiles where the route forbids them, backends already tried; then the best standing that
+//!    anybody has: ready, unchecked, failing, leaving, asleep. A group of more than 64 is sampled, after the backends
+//!    that last got the prompt's prefix: the cost of a decision does not grow with the fleet.
+//! 2. **Predict** for each: the roofline prior for the request at the backend's load, minus the prompt tokens
+//!    predicted to be cached, × the backend's calibration, + its round trip. See [`Terms`] for what it adds up.
+//! 3. **Rank**: those that meet the route's limits first, then the objective. Within 5 % of the best, a warm cache
+//!    decides, then the less loaded of two random ones (so that replicas do not herd).
+//! 4. **Fall back**, counted by [`Fallback`]: where facts are missing, by the pace each backend was seen to keep
+//!    (peak-EWMA × outstanding requests, better of two). The meta-learner of a bundle is not there yet, so every
+//!    ordinary decision is [`Fallback::NoBundle`].
+//!
+//! [`explain`] is [`choose`] that shows all candidates and their terms.
+
+mod affinity;
+mod calibration;
+mod choose;
+mod decision;
+mod eligible;
+mod ewma;
+mod features;
+mod flight;
+mod group;
+mod index;
+mod learner;
+mod ledger;
+mod load;
+mod moment;
+mod num;
+mod objective;
+mod outputs;
+mod prefix;
+mod prior;
+mod rank;
+mod state;
+mod tokens;
+
+pub use choose::{Explained, Explanation, RoutePolicy, choose, explain};
+pub use decision::{Decision, Fallback, NoCandidate, Prediction, Ranked};
+pub use features::{RequestFacts, Situation, Typical, Usage, Work};
+pub use flight::Flight;
+pub use group::{BackendSpec, Group, Index};
+pub use learner::{OnnxRuntime, RuntimeError};
+pub use ledger::InFlight;
+pub use load::{Load, ScrapedLoad};
+pub use moment::Moment;
+pub use outputs::OutputLengths;
+pub use prefix::{PREFIX_BLOCK_BYTES, PREFIX_MAX_BLOCKS, PrefixChain, prefix_chain, prefix_seed};
+pub use prior::Terms;
+pub use state::{Availability, BackendState};
+pub use tokens::ModelState;
