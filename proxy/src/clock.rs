@@ -1,0 +1,52 @@
+//! The process's clock: monotonic time as the selector counts it.
+//!
+//! The selector takes time as an argument and never reads a clock; here is the one place that does.
+//! Based on tokio's clock, so that paused time reaches the selector too.
+
+use std::{sync::OnceLock, time::Duration};
+
+use gearshift_selector::Moment;
+use tokio::time::Instant;
+
+/// The first moment anybody asked for; all moments count from here.
+static EPOCH: OnceLock<Instant> = OnceLock::new();
+
+/// What the clock reads before [`now`] is first asked. Not zero: to the selector, zero is "never".
+const OFFSET: Duration = Duration::from_secs(1);
+
+/// This moment.
+pub fn now() -> Moment {
+    moment(Instant::now())
+}
+
+/// `instant` as the selector counts time; instants before the epoch read as the epoch.
+pub fn moment(instant: Instant) -> Moment {
+    let since = instant.saturating_duration_since(*EPOCH.get_or_init(Instant::now)) + OFFSET;
+    Moment(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Time from `earlier` to `later`; zero where they are the other way round.
+pub fn between(earlier: Moment, later: Moment) -> Duration {
+    Duration::from_nanos(later.0.saturating_sub(earlier.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn follows_tokios_clock() {
+        let before = now();
+        tokio::time::advance(Duration::from_millis(250)).await;
+        assert_eq!(between(before, now()), Duration::from_millis(250));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn never_reads_zero_and_never_underflows() {
+        let first = now();
+        assert!(first.0 >= 1_000_000_000);
+        assert_eq!(between(Moment(first.0 + 1), first), Duration::ZERO);
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(3600));
+        assert!(long_ago.is_none_or(|instant| moment(instant) <= first));
+    }
+}

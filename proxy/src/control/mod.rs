@@ -1,0 +1,147 @@
+//! The control runtime: one thread apart from the request cores. It watches the configuration file and the fleet,
+//! builds snapshots, answers operators, and begins shutdown.
+
+pub mod admin;
+pub mod signals;
+pub mod watch;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use gearshift_config::{Config, RouteId};
+use tokio_util::sync::CancellationToken;
+
+use self::{signals::Signals, watch::FileWatch};
+use crate::{
+    fleet::{Fleet, FleetError},
+    metrics::Metrics,
+    snapshot::{Builder, Snapshot},
+    worker::Shared,
+};
+
+/// What changes at run time, and what it is made from.
+pub struct Control {
+    path: PathBuf,
+    file: FileWatch,
+    config: Arc<Config>,
+    builder: Builder,
+    fleet: Fleet,
+    shared: Arc<Shared>,
+    state: Arc<admin::State>,
+}
+
+/// Why a reload was refused.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error("{0}")]
+    Config(#[from] gearshift_config::Errors),
+    #[error("{0}")]
+    Fleet(#[from] FleetError),
+}
+
+impl Control {
+    /// Takes over what startup made.
+    pub fn new(
+        path: PathBuf,
+        file: FileWatch,
+        config: Arc<Config>,
+        builder: Builder,
+        fleet: Fleet,
+        shared: Arc<Shared>,
+        state: Arc<admin::State>,
+    ) -> Self {
+        Self { path, file, config, builder, fleet, shared, state }
+    }
+
+    /// Follows file, fleet and signals until told to end; then cancels `stop`, and `abort` at the second word.
+    pub async fn run(mut self, mut signals: Signals, stop: CancellationToken, abort: CancellationToken) {
+        let mut news = self.fleet.changes();
+        loop {
+            tokio::select! {
+                () = self.file.changed() => self.reload(),
+                _ = news.changed() => self.rebuild(),
+                signal = signals.next() => match signal {
+                    signals::Signal::Reload => self.reload(),
+                    signals::Signal::End => break,
+                },
+            }
+        }
+        tracing::info!("shutting down: open streams may finish; interrupt again to cut them");
+        self.shared.drain();
+        stop.cancel();
+        while signals.next().await != signals::Signal::End {}
+        abort.cancel();
+    }
+
+    /// Reads the file; a bad one changes nothing but a metric and the log.
+    fn reload(&mut self) {
+        match self.try_reload() {
+            Ok(()) => {
+                self.shared.metrics.reload(true);
+                self.state.reloaded(None);
+                tracing::info!(file = %self.path.display(), "configuration reloaded");
+            }
+            Err(error) => {
+                self.shared.metrics.reload(false);
+                tracing::error!(file = %self.path.display(), "configuration refused, the old one serves on:\n{error}");
+                self.state.reloaded(Some(error.to_string()));
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), ReloadError> {
+        let config = Arc::new(gearshift_config::load(&self.path)?);
+        warn_of_fixed_parts(&self.config, &config);
+        self.fleet.apply(&config)?;
+        self.config = config;
+        self.rebuild();
+        self.state.configured(self.config.clone());
+        Ok(())
+    }
+
+    /// Takes in what the fleet says of itself.
+    fn rebuild(&mut self) {
+        let snapshot = build(&mut self.builder, &self.config, &self.fleet, &self.shared.metrics);
+        let old = self.shared.live.load_full();
+        self.shared.swap(snapshot);
+        forget_what_left(&self.shared.metrics, &old, &self.shared.live.load());
+    }
+}
+
+/// Removes the metrics of routes, models and backends that are no more: nobody else would, and fleets come and go.
+fn forget_what_left(metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
+    let kept = new.rides();
+    for (route, model, backend) in old.rides().difference(&kept) {
+        metrics.forget(route, model, backend);
+    }
+    let is_kept = |id: &RouteId| new.routes.iter().any(|entry| entry.route.id == *id);
+    for route in old.routes.iter().map(|entry| &entry.route.id).filter(|id| !is_kept(id)) {
+        metrics.forget_decisions(route.as_str());
+    }
+}
+
+/// Builds a snapshot from a configuration and the fleet's present word.
+pub fn build(builder: &mut Builder, config: &Arc<Config>, fleet: &Fleet, metrics: &Metrics) -> Snapshot {
+    builder.build(config, &fleet.members(), metrics, unix_seconds())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the wall clock's one use: `created` in model lists")]
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Some settings are read once.
+fn warn_of_fixed_parts(old: &Config, new: &Config) {
+    for (part, changed) in [
+        ("listen", old.listeners != new.listeners),
+        ("admin", old.admin != new.admin),
+        ("workers", old.workers != new.workers),
+    ] {
+        if changed {
+            tracing::warn!("`{part}` changed; it takes effect when Gearshift is restarted");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! One backend as the fleet knows it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use gearshift_config::{Backend, BackendId, Fleet as Settings};
+use gearshift_selector::{Availability, BackendState, InFlight, Moment};
+use tokio::sync::{Notify, watch};
+
+use super::{
+    condition::Check,
+    detect::Detected,
+    mismatch::{Declaration, Mismatch},
+    probe::Target,
+};
+use crate::{clock::between, upstream::connect::Connector};
+
+/// One backend: its settings, its live state, and what its watcher found out.
+#[derive(Debug)]
+pub struct Member {
+    id: BackendId,
+    assignment: ArcSwap<Assignment>,
+    state: Arc<BackendState>,
+    detected: ArcSwapOption<Detected>,
+    report: watch::Sender<Report>,
+    pub(super) counters: Counters,
+    check_now: Notify,
+}
+
+/// What the configuration says of a backend, as a watcher needs it.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) backend: Arc<Backend>,
+    /// The name the engine should serve, where the file says it.
+    pub(super) served_name: Option<String>,
+    pub(super) target: Target,
+    pub(super) settings: Settings,
+}
+
+impl Assignment {
+    pub(super) fn declaration(&self) -> Declaration<'_> {
+        Declaration::new(self.served_name.as_deref(), &self.backend.profile)
+    }
+}
+
+/// What the watcher last found.
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    pub(super) availability: Availability,
+    pub(super) since: Moment,
+    pub(super) failures: u32,
+    pub(super) last_error: Option<Failure>,
+    pub(super) mismatches: Vec<Mismatch>,
+    pub(super) prefix: Option<PrefixCache>,
+}
+
+/// A failure of the watcher's, for people.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) at: Moment,
+    pub(super) what: String,
+}
+
+/// Use of the engine's prefix cache since it started, tokens.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct PrefixCache {
+    /// Tokens looked up.
+    pub queries: f64,
+    /// Tokens found.
+    pub hits: f64,
+}
+
+/// How one scrape went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScrapeResult {
+    /// The load was read.
+    Ok,
+    /// The engine publishes no vLLM metrics.
+    Absent,
+    /// Part of the load is missing or is no number; the last good reading stays.
+    Incomplete,
+    /// No answer in time.
+    Timeout,
+    /// No connection.
+    Unreachable,
+    /// An error status, a broken connection, or too large a page.
+    Failed,
+}
+
+/// What the watcher did, by result; indexed by the enums' discriminants.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    checks: [AtomicU64; 5],
+    scrapes: [AtomicU64; 6],
+    detections: [AtomicU64; 2],
+}
+
+impl Counters {
+    pub(super) const CHECKS: [(Check, &'static str); 5] = [
+        (Check::Alive, "alive"),
+        (Check::Dead, "dead"),
+        (Check::Refused, "refused"),
+        (Check::Timeout, "timeout"),
+        (Check::Failed, "failed"),
+    ];
+    pub(super) const SCRAPES: [(ScrapeResult, &'static str); 6] = [
+        (ScrapeResult::Ok, "ok"),
+        (ScrapeResult::Absent, "absent"),
+        (ScrapeResult::Incomplete, "incomplete"),
+        (ScrapeResult::Timeout, "timeout"),
+        (ScrapeResult::Unreachable, "unreachable"),
+        (ScrapeResult::Failed, "failed"),
+    ];
+    pub(super) const DETECTIONS: [(bool, &'static str); 2] = [(false, "failed"), (true, "ok")];
+
+    pub(super) fn checked(&self, check: Check) {
+        self.checks[check as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn scraped(&self, result: ScrapeResult) {
+        self.scrapes[result as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn detected(&self, ok: bool) {
+        self.detections[usize::from(ok)].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn checks(&self, check: Check) -> u64 {
+        self.checks[check as usize].load(Relaxed)
+    }
+
+    pub(super) fn scrapes(&self, result: ScrapeResult) -> u64 {
+        self.scrapes[result as usize].load(Relaxed)
+    }
+
+    pub(super) fn detections(&self, ok: bool) -> u64 {
+        self.detections[usize::from(ok)].load(Relaxed)
+    }
+}
+
+impl Member {
+    pub(super) fn new(assignment: Assignment, state: Arc<BackendState>, now: Moment) -> Self {
+        let report = Report {
+            availability: state.availability(),
+            since: now,
+            failures: 0,
+            last_error: None,
+            mismatches: Vec::new(),
+            prefix: None,
+        };
+        Self {
+            id: assignment.backend.id.clone(),
+            assignment: ArcSwap::from_pointee(assignment),
+            state,
+            detected: ArcSwapOption::empty(),
+            report: watch::Sender::new(report),
+            counters: Counters::default(),
+            check_now: Notify::new(),
+        }
+    }
+
+    /// The backend's name.
+    pub fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    /// The backend's settings, as last applied.
+    pub fn backend(&self) -> Arc<Backend> {
+        self.assignment.load().backend.clone()
+    }
+
+    /// The backend's live state; it stays the same for as long as the backend does.
+    pub fn state(&self) -> &Arc<BackendState> {
+        &self.state
+    }
+
+    /// Opens connections to it.
+    pub fn connector(&self) -> Connector {
+        self.assignment().target.connector().clone()
+    }
+
+    /// What the engine last said of itself; `None` until it did.
+    pub fn detected(&self) -> Option<Arc<Detected>> {
+        self.detected.load_full()
+    }
+
+    /// Where the engine's word differs from the configuration's.
+    pub fn mismatches(&self) -> Vec<Mismatch> {
+        self.report.borrow().mismatches.clone()
+    }
+
+    /// Has the backend's health checked at once, as after a connection that failed.
+    pub fn check_now(&self) {
+        self.check_now.notify_one();
+    }
+
+    /// Waits for `delay`, or until somebody wants to know at once.
+    pub(super) async fn until_next_check(&self, delay: Duration) {
+        /// Between two checks at least, however often somebody asks.
+        const GAP: Duration = Duration::from_millis(100);
+        tokio::time::sleep(delay.min(GAP)).await;
+        tokio::select! {
+            () = tokio::time::sleep(delay.saturating_sub(GAP)) => {}
+            () = self.check_now.notified() => {}
+        }
+    }
+
+    pub(super) fn assignment(&self) -> Arc<Assignment> {
+        self.assignment.load_full()
+    }
+
+    pub(super) fn assign(&self, assignment: Assignment) {
+        self.assignment.store(Arc::new(assignment));
+    }
+
+    pub(super) fn set_detected(&self, detected: Detected) {
+        self.detected.store(Some(Arc::new(detected)));
+    }
+
+    #[cfg(test)]
+    pub(super) fn report(&self) -> watch::Receiver<Report> {
+        self.report.subscribe()
+    }
+
+    pub(super) fn publish(&self, report: Report) {
+        self.report.send_replace(report);
+    }
+
+    /// The backend left, or the proxy shuts down: it finishes what it has.
+    pub(super) fn drain(&self, now: Moment) {
+        self.state.set_availability(Availability::Draining);
+        self.report.send_modify(|report| (report.availability, report.since) = (Availability::Draining, now));
+    }
+
+    /// All that is known at `now`, for the admin API.
+    pub fn view(&self, now: Moment) -> MemberView {
+        let (report, assignment) = (self.report.borrow().clone(), self.assignment());
+        let connector = assignment.target.connector();
+        let (ttft_factor, tpot_factor, samples) = self.state.calibration();
+        MemberView {
+            id: self.id.clone(),
+            url: format!("{}://{}{}", connector.scheme(), connector.authority(), assignment.backend.url.path),
+            availability: availability_name(report.availability),
+            since_seconds: between(report.since, now).as_secs_f64(),
+            failed_checks: report.failures,
+            last_error: report.last_error.map(|failure| ErrorView {
+                age_seconds: between(failure.at, now).as_secs_f64(),
+                what: failure.what,
+            }),
+            load: self.state.scraped().map(|load| LoadView {
+                age_seconds: between(load.at, now).as_secs_f64(),
+                running: load.running,
+                waiting: load.waiting,
+                kv_usage: load.kv_usage,
+            }),
+            prefix_cache: report.prefix,
+            detected: self.detected(),
+            mismatches: report.mismatches,
+            in_flight: InFlightView::new(self.state.in_flight()),
+            calibration: CalibrationView { ttft_factor, tpot_factor, samples },
+        }
+    }
+}
+
+/// An availability as labels and JSON name it.
+pub(super) fn availability_name(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Unknown => "unknown",
+        Availability::Ready => "ready",
+        Availability::Probation => "probation",
+        Availability::Asleep => "asleep",
+        Availability::Down => "down",
+        Availability::Hung => "hung",
+        Availability::Draining => "draining",
+    }
+}
+
+/// A backend, for the admin API.
+#[derive(Debug, serde::Serialize)]
+pub struct MemberView {
+    /// Its name.
+    pub id: BackendId,
+    /// Where it listens.
+    pub url: String,
+    /// Whether requests may go there: `unknown`, `ready`, `probation`, `asleep`, `down`, `hung` or `draining`.
+    pub availability: &'static str,
+    /// For how long that has been so.
+    pub since_seconds: f64,
+    /// Health checks failed in a row.
+    pub failed_checks: u32,
+    /// The last failure of a health check, a scrape or a detection.
+    pub last_error: Option<ErrorView>,
+    /// The engine's load, by its own metrics.
+    pub load: Option<LoadView>,
+    /// Use of the engine's prefix cache.
+    pub prefix_cache: Option<PrefixCache>,
+    /// What the engine says of itself.
+    pub detected: Option<Arc<Detected>>,
+    /// Where that differs from the configuration.
+    pub mismatches: Vec<Mismatch>,
+    /// What this router has in flight there.
+    pub in_flight: InFlightView,
+    /// How far the engine is from the prior.
+    pub calibration: CalibrationView,
+}
+
+/// A failure, for the admin API.
+#[derive(Debug, serde::Serialize)]
+pub struct ErrorView {
+    /// How long ago.
+    pub age_seconds: f64,
+    /// What failed, and how.
+    pub what: String,
+}
+
+/// A scrape, for the admin API.
+#[derive(Debug, serde::Serialize)]
+pub struct LoadView {
+    /// How old the reading is.
+    pub age_seconds: f64,
+    /// Requests in the running batch.
+    pub running: u32,
+    /// Requests queued.
+    pub waiting: u32,
+    /// KV-cache use, 0–1.
+    pub kv_usage: f64,
+}
+
+/// The router's own account, for the admin API.
+#[derive(Debug, serde::Serialize)]
+pub struct InFlightView {
+    /// Requests.
+    pub requests: u32,
+    /// Prompt tokens whose first output token has not come back.
+    pub prefill_tokens: u64,
+    /// Sequences past their first token.
+    pub decoding: u32,
+}
+
+impl InFlightView {
+    fn new(in_flight: InFlight) -> Self {
+        let InFlight { requests, prefill_tokens, decoding, .. } = in_flight;
+        Self { requests, prefill_tokens, decoding }
+    }
+}
+
+/// Calibration, for the admin API: measured over predicted.
+#[derive(Debug, serde::Serialize)]
+pub struct CalibrationView {
+    /// Of the time to first token.
+    pub ttft_factor: f64,
+    /// Of the time per output token.
+    pub tpot_factor: f64,
+    /// Outcomes learned from.
+    pub samples: u64,
+}

@@ -1,0 +1,376 @@
+//! Watching one backend: its health, its metrics, and what it says of itself.
+//!
+//! One task per backend runs three probes side by side, each with its own connection and timeouts, and draws one
+//! conclusion after each answer. Nothing here waits for another backend, and nothing here touches the ledger.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use gearshift_selector::Availability;
+use http::StatusCode;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    condition::{Change, Check, Condition},
+    detect::{DetectError, Detected, detect, is_sleeping},
+    hang::{EngineWork, Own},
+    member::{Failure, Member, PrefixCache, Report, ScrapeResult, availability_name},
+    mismatch::{Mismatch, mismatches},
+    probe::{Answer, Probe, ProbeError},
+    scrape::{CacheConfig, Scrape},
+};
+use crate::clock;
+
+/// Bytes of a `/health` answer read at most.
+const HEALTH_LIMIT: usize = 64 << 10;
+/// Bytes of a metrics page read at most; vLLM's is 60 kB, more with many adapters.
+const METRICS_LIMIT: usize = 4 << 20;
+
+/// Watches `member` until `stop`, and leaves it draining.
+pub(super) async fn watch(
+    member: Arc<Member>,
+    tasks: TaskTracker,
+    changes: watch::Sender<u64>,
+    stop: CancellationToken,
+) {
+    let watcher = Watcher::new(member.clone(), changes);
+    stop.run_until_cancelled(Box::pin(watcher.run(&tasks))).await;
+    member.drain(clock::now());
+}
+
+struct Watcher {
+    member: Arc<Member>,
+    /// Counts what changed in the fleet.
+    changes: watch::Sender<u64>,
+    condition: Condition,
+    round_trip: RoundTrip,
+    /// What the last good metrics page said.
+    page: Option<Scrape>,
+    /// Whether the last answer to a scrape had no vLLM metrics.
+    no_metrics: bool,
+    /// The first detection waits for the first scrape, which tells the cache's size.
+    scraped_once: bool,
+    /// Something happened after which the engine may be another.
+    detect_again: bool,
+    last_error: Option<Failure>,
+}
+
+impl Watcher {
+    fn new(member: Arc<Member>, changes: watch::Sender<u64>) -> Self {
+        let condition = Condition::new(clock::now());
+        Self {
+            member,
+            changes,
+            condition,
+            round_trip: RoundTrip::default(),
+            page: None,
+            no_metrics: false,
+            scraped_once: false,
+            detect_again: false,
+            last_error: None,
+        }
+    }
+
+    async fn run(mut self, tasks: &TaskTracker) {
+        let member = self.member.clone();
+        let probe = || Probe::new(tasks.clone());
+        let mut health = pin!(check_health(&member, probe(), Duration::ZERO));
+        let mut scrape = pin!(scrape(&member, probe(), Duration::ZERO));
+        let mut detection = pin!(detection(&member, probe(), None, self.delay(Probed::Engine)));
+        loop {
+            tokio::select! {
+                (probe, answer) = &mut health => {
+                    self.checked(&answer);
+                    health.set(check_health(&member, probe, self.delay(Probed::Health)));
+                }
+                (probe, answer) = &mut scrape => {
+                    self.scraped(answer);
+                    scrape.set(self::scrape(&member, probe, self.delay(Probed::Metrics)));
+                }
+                (probe, answer) = &mut detection => {
+                    self.detected(answer);
+                    detection.set(self::detection(&member, probe, self.cache(), self.delay(Probed::Engine)));
+                }
+            }
+            self.conclude();
+            if std::mem::take(&mut self.detect_again) {
+                detection.set(self::detection(&member, probe(), self.cache(), Duration::ZERO));
+            }
+        }
+    }
+
+    /// How long to wait before the next probe: longer for what is down or has nothing to tell, and never in step
+    /// with the rest of the fleet.
+    fn delay(&self, probed: Probed) -> Duration {
+        let settings = &self.member.assignment().settings;
+        let down = self.condition.availability().0 == Availability::Down;
+        let interval = match probed {
+            Probed::Engine if self.member.detected().is_some() => settings.detect_interval,
+            _ if down => {
+                settings.health_interval * 2_u32.pow(self.condition.failures().saturating_sub(1).min(2))
+            }
+            Probed::Engine => settings.health_interval,
+            Probed::Metrics if self.no_metrics => settings.detect_interval,
+            Probed::Health => settings.health_interval,
+            Probed::Metrics => settings.scrape_interval,
+        };
+        let spread = if down { 0.25 } else { 0.1 };
+        interval.mul_f64(1.0 + spread * (2.0 * fastrand::f64() - 1.0))
+    }
+
+    fn cache(&self) -> Option<CacheConfig> {
+        self.page.as_ref()?.cache.clone()
+    }
+
+    fn checked(&mut self, answer: &Result<Answer, ProbeError>) {
+        let check = match answer {
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => Check::Dead,
+            Ok(answer) if answer.status.is_server_error() => Check::Failed,
+            Ok(_) => Check::Alive,
+            Err(error) if error.is_refused() => Check::Refused,
+            Err(ProbeError::Timeout(_)) => Check::Timeout,
+            Err(_) => Check::Failed,
+        };
+        match answer {
+            Ok(answer) if check != Check::Alive => self.failed(format!("/health answers {}", answer.status)),
+            Ok(answer) => {
+                if let Some(round_trip) = answer.round_trip.map(|took| self.round_trip.take(took)) {
+                    self.member.state().record_round_trip(round_trip);
+                }
+            }
+            Err(error) => self.failed(format!("/health: {error}")),
+        }
+        self.member.counters.checked(check);
+        let settings = &self.member.assignment().settings;
+        self.condition.checked(clock::now(), check, self.own(), settings);
+    }
+
+    fn scraped(&mut self, answer: Result<Answer, ProbeError>) {
+        let result = match answer {
+            Ok(answer) if answer.status == StatusCode::NOT_FOUND => ScrapeResult::Absent,
+            Ok(answer) if answer.status.is_success() => {
+                match Scrape::parse(&String::from_utf8_lossy(&answer.body)) {
+                    Some(page) => self.take_page(page),
+                    None => ScrapeResult::Absent,
+                }
+            }
+            Ok(answer) => {
+                self.failed(format!("/metrics answers {}", answer.status));
+                ScrapeResult::Failed
+            }
+            Err(error) => {
+                self.failed(format!("/metrics: {error}"));
+                match error {
+                    ProbeError::Timeout(_) => ScrapeResult::Timeout,
+                    ProbeError::Connect(_) => ScrapeResult::Unreachable,
+                    ProbeError::Broken(_) | ProbeError::TooLarge(_) | ProbeError::Request(_) => {
+                        ScrapeResult::Failed
+                    }
+                }
+            }
+        };
+        self.no_metrics = result == ScrapeResult::Absent;
+        self.detect_again |= !std::mem::replace(&mut self.scraped_once, true);
+        self.member.counters.scraped(result);
+    }
+
+    fn take_page(&mut self, page: Scrape) -> ScrapeResult {
+        let now = clock::now();
+        if let Some(asleep) = page.asleep {
+            self.condition.sleeping(now, asleep);
+        }
+        if let Some(tokens) = page.tokens() {
+            let kv_usage = page.kv_usage.unwrap_or_default();
+            self.condition.working(now, EngineWork { busy: page.busy(), tokens, kv_usage });
+        }
+        if let Some(before) = &self.page {
+            if page.tokens() < before.tokens() && page.tokens().is_some() {
+                tracing::info!(backend = %self.member.id(), "the engine restarted: its counters began anew");
+                self.member.state().forget_prefixes();
+                self.detect_again = true;
+            }
+            self.detect_again |= page.cache.is_some() && page.cache != before.cache;
+        }
+        let load = page.load(now);
+        self.page = Some(page);
+        let Some(load) = load else { return ScrapeResult::Incomplete };
+        self.member.state().record_scrape(load);
+        ScrapeResult::Ok
+    }
+
+    fn detected(&mut self, answer: Result<Detection, DetectError>) {
+        self.member.counters.detected(answer.is_ok());
+        let Detection { detected, asleep } = match answer {
+            Ok(detection) => detection,
+            // What it last said stands until it says something else.
+            Err(error) => return self.failed(error.to_string()),
+        };
+        if let Some(asleep) = asleep.filter(|_| self.page.as_ref().is_none_or(|page| page.asleep.is_none())) {
+            self.condition.sleeping(clock::now(), asleep);
+        }
+        if self.member.detected().as_deref() != Some(&detected) {
+            let served: Vec<&str> = detected.served.iter().map(|served| &*served.id).collect();
+            tracing::info!(
+                backend = %self.member.id(), ?served, version = detected.version, kv_tokens = detected.kv_tokens,
+                "the engine says what it serves"
+            );
+            self.member.state().set_kv_tokens(detected.kv_tokens);
+            self.member.set_detected(detected);
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Compares with the declaration, which a reload may have changed; each difference is told once.
+    fn compare(&self) -> Vec<Mismatch> {
+        let Some(detected) = self.member.detected() else { return Vec::new() };
+        let found = mismatches(self.member.assignment().declaration(), &detected);
+        let known = self.member.mismatches();
+        for mismatch in found.iter().filter(|mismatch| !known.contains(mismatch)) {
+            tracing::warn!(
+                backend = %self.member.id(), what = mismatch.what, declared = mismatch.declared,
+                detected = mismatch.detected, "the configuration declares what the engine does not confirm"
+            );
+        }
+        found
+    }
+
+    fn failed(&mut self, what: String) {
+        self.last_error = Some(Failure { at: clock::now(), what });
+    }
+
+    fn own(&self) -> Own {
+        let state = self.member.state();
+        Own { requests: state.in_flight().requests, last_output: state.last_output() }
+    }
+
+    /// Draws the conclusion from all readings and publishes it.
+    fn conclude(&mut self) {
+        let now = clock::now();
+        let change = self.condition.conclude(now, self.own(), &self.member.assignment().settings);
+        if let Some(change) = change {
+            self.changed(change);
+        }
+        let (availability, since) = self.condition.availability();
+        let prefix = self
+            .page
+            .as_ref()
+            .and_then(|page| Some(PrefixCache { queries: page.prefix_queries?, hits: page.prefix_hits? }));
+        self.member.publish(Report {
+            availability,
+            since,
+            failures: self.condition.failures(),
+            last_error: self.last_error.clone(),
+            mismatches: self.compare(),
+            prefix,
+        });
+    }
+
+    fn changed(&mut self, Change { from, to }: Change) {
+        self.member.state().set_availability(to);
+        // After an outage or a sleep another engine may stand there.
+        let back = matches!(from, Availability::Down | Availability::Asleep);
+        self.detect_again |= back;
+        if from == Availability::Down {
+            self.member.state().forget_prefixes();
+        }
+        let backend = self.member.id();
+        let (from, to_name) = (availability_name(from), availability_name(to));
+        let last_error = self.last_error.as_ref().map(|failure| failure.what.as_str());
+        match to {
+            Availability::Ready
+            | Availability::Probation
+            | Availability::Unknown
+            | Availability::Draining => {
+                tracing::info!(%backend, from, to = to_name, "the backend's availability changed");
+            }
+            Availability::Asleep | Availability::Down | Availability::Hung => {
+                tracing::warn!(%backend, from, to = to_name, last_error, "the backend's availability changed");
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Probed {
+    Health,
+    Metrics,
+    Engine,
+}
+
+async fn check_health(
+    member: &Member,
+    mut probe: Probe,
+    delay: Duration,
+) -> (Probe, Result<Answer, ProbeError>) {
+    member.until_next_check(delay).await;
+    let assignment = member.assignment();
+    let timeout = assignment.settings.health_timeout;
+    let answer = probe.get(&assignment.target, "/health", timeout, HEALTH_LIMIT).await;
+    (probe, answer)
+}
+
+async fn scrape(member: &Member, mut probe: Probe, delay: Duration) -> (Probe, Result<Answer, ProbeError>) {
+    tokio::time::sleep(delay).await;
+    let assignment = member.assignment();
+    let timeout = assignment.settings.health_timeout;
+    let answer = probe.get(&assignment.target, "/metrics", timeout, METRICS_LIMIT).await;
+    (probe, answer)
+}
+
+struct Detection {
+    detected: Detected,
+    asleep: Option<bool>,
+}
+
+async fn detection(
+    member: &Member,
+    mut probe: Probe,
+    cache: Option<CacheConfig>,
+    delay: Duration,
+) -> (Probe, Result<Detection, DetectError>) {
+    tokio::time::sleep(delay).await;
+    let assignment = member.assignment();
+    let (target, timeout) = (&assignment.target, assignment.settings.health_timeout);
+    let answer = match detect(&mut probe, target, timeout, cache.as_ref()).await {
+        Ok(detected) => {
+            // Dev mode opens both; an engine run without statistics tells of its sleep only here.
+            let asleep =
+                if detected.server_info { is_sleeping(&mut probe, target, timeout).await } else { None };
+            Ok(Detection { detected, asleep })
+        }
+        Err(error) => Err(error),
+    };
+    (probe, answer)
+}
+
+/// The network's round trip out of how long `/health` took: the least of the last few, for what is on top is the
+/// engine's load.
+#[derive(Debug, Default)]
+struct RoundTrip {
+    last: [Option<Duration>; 8],
+    next: usize,
+}
+
+impl RoundTrip {
+    fn take(&mut self, took: Duration) -> Duration {
+        self.last[self.next] = Some(took);
+        self.next = (self.next + 1) % self.last.len();
+        self.last.iter().flatten().min().copied().unwrap_or(took)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_round_trip_is_the_least_of_the_last_eight() {
+        let mut round_trip = RoundTrip::default();
+        let mut take = |milliseconds| round_trip.take(Duration::from_millis(milliseconds)).as_millis();
+        assert_eq!(take(5), 5);
+        assert_eq!(take(40_000), 5, "load is not the network");
+        assert_eq!(take(3), 3);
+        assert_eq!([10; 7].map(&mut take), [3; 7]);
+        assert_eq!(take(10), 10, "a new route is learned");
+    }
+}

@@ -1,0 +1,115 @@
+//! `gearshift`: the command line.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// A reverse proxy that routes LLM requests to the backend that serves them best.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gearshift check gearshift.yaml
+  gearshift serve --config gearshift.yaml
+  GEARSHIFT_LOG=info,gearshift::access=debug gearshift serve --config gearshift.yaml --log-format json
+
+Exit codes: 0 done, 1 the configuration is wrong or Gearshift cannot run, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve clients until told to end (SIGTERM); SIGHUP reads the configuration again.
+    Serve {
+        /// The configuration file; changes to it are taken over while serving.
+        #[arg(short, long, value_name = "FILE", default_value = "gearshift.yaml")]
+        config: PathBuf,
+        /// How log lines are written to standard error. GEARSHIFT_LOG sets what is logged (default `info`).
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
+    },
+    /// Say whether a configuration file is right, and everything that is wrong with it.
+    Check {
+        /// The configuration file.
+        file: PathBuf,
+        /// How the findings are written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve { config, log_format } => serve(config, log_format),
+        Command::Check { file, output } => check(&file, output),
+    }
+}
+
+fn serve(config: PathBuf, format: LogFormat) -> ExitCode {
+    log(format);
+    match gearshift_proxy::serve::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(std::io::stderr(), &format!("gearshift: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(file: &std::path::Path, output: Output) -> ExitCode {
+    let result = gearshift_config::load(file);
+    let code = if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    match (output, result) {
+        (Output::Text, Ok(config)) => {
+            let summary = config.summary().join("\n");
+            say(std::io::stdout(), &format!("{}: ok\n{summary}", file.display()));
+        }
+        (Output::Text, Err(errors)) => say(std::io::stderr(), &errors.to_string()),
+        (Output::Json, Ok(config)) => {
+            say(std::io::stdout(), &serde_json::json!({"ok": true, "config": config.redacted()}).to_string());
+        }
+        (Output::Json, Err(errors)) => {
+            let mut found = errors.to_json();
+            found["ok"] = false.into();
+            say(std::io::stdout(), &found.to_string());
+        }
+    }
+    code
+}
+
+/// Writes a line; a reader that has gone is no error of ours.
+fn say(mut to: impl Write, text: &str) {
+    let _ = writeln!(to, "{}", text.trim_end());
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("GEARSHIFT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

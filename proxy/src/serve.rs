@@ -1,0 +1,166 @@
+//! `gearshift serve`: from a file to a running proxy, and to its end.
+
+use std::{io, path::PathBuf, sync::Arc, thread};
+
+use gearshift_config::Config;
+use gearshift_selector::OnnxRuntime;
+use prometheus::Registry;
+use tokio::task::LocalSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    control::{self, Control, admin, signals::Signals, watch::FileWatch},
+    fleet::Fleet,
+    metrics::Metrics,
+    server::{self, Core},
+    snapshot::Builder,
+    worker::Shared,
+};
+
+/// Why Gearshift cannot start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] gearshift_config::Errors),
+    /// A listener cannot be opened.
+    #[error("{0}")]
+    Bind(#[from] server::BindError),
+    /// The admin listener cannot be opened.
+    #[error("cannot listen on {address} for `admin`: {source}")]
+    Admin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A backend's settings cannot be used.
+    #[error("{0}")]
+    Fleet(#[from] crate::fleet::FleetError),
+    /// Metrics cannot be registered.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The system refused something.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs Gearshift until it is told to end.
+///
+/// # Errors
+/// When it cannot start.
+pub fn run(path: PathBuf) -> Result<(), ServeError> {
+    // Watched before it is read, so that no change falls between the two.
+    let file = FileWatch::new(&path);
+    let config = Arc::new(gearshift_config::load(&path)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, serve(path, file, config))
+}
+
+async fn serve(path: PathBuf, file: FileWatch, config: Arc<Config>) -> Result<(), ServeError> {
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry)?;
+    metrics.onnxruntime(load_onnxruntime(&config));
+    let (stop, abort, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let mut fleet = Fleet::new(TaskTracker::new(), ended.clone(), &registry)?;
+    fleet.apply(&config)?;
+    let mut builder = Builder::default();
+    let snapshot = control::build(&mut builder, &config, &fleet, &metrics);
+    let bound = server::bind(&config.listeners, config.workers)?;
+    let address = config.admin.address;
+    let listener =
+        admin::bind(&config.admin).await.map_err(|source| ServeError::Admin { address, source })?;
+
+    let shared = Shared::new(snapshot, metrics);
+    let state = admin::State::new(registry, shared.clone(), config.clone(), fleet.roster());
+    let cores = start_cores(bound.cores, &shared, &stop, &abort)?;
+    announce(&bound.addresses, listener.local_addr().unwrap_or(address), &config);
+
+    let control = Control::new(path, file, config, builder, fleet, shared, state.clone());
+    tokio::task::spawn_local(control.run(Signals::new()?, stop.clone(), abort));
+    tokio::task::spawn_local(admin::serve(listener, state, ended.clone()));
+    // Threads are joined elsewhere, so that this one can answer operators until the last stream has ended.
+    tokio::task::spawn_blocking(move || join(cores))
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))?;
+    ended.cancel();
+    tracing::info!("ended");
+    Ok(())
+}
+
+type CoreThread = thread::JoinHandle<io::Result<()>>;
+
+fn start_cores(
+    ports: Vec<Vec<server::Port>>,
+    shared: &Arc<Shared>,
+    stop: &CancellationToken,
+    abort: &CancellationToken,
+) -> io::Result<Vec<CoreThread>> {
+    let mut seeds = fastrand::Rng::new();
+    let start = |(number, ports)| {
+        let core = Core {
+            shared: shared.clone(),
+            ports,
+            seed: seeds.u64(..),
+            stop: stop.clone(),
+            abort: abort.clone(),
+        };
+        // A core that dies must not leave the others serving half a proxy.
+        let end_all = stop.clone().drop_guard();
+        thread::Builder::new().name(format!("core-{number}")).spawn(move || {
+            let _end_all = end_all;
+            core.run()
+        })
+    };
+    ports.into_iter().enumerate().map(start).collect()
+}
+
+fn join(cores: Vec<CoreThread>) -> io::Result<()> {
+    let mut result = Ok(());
+    for core in cores {
+        let ended = core.join().unwrap_or_else(|_| Err(io::Error::other("a request core panicked")));
+        if let Err(error) = ended {
+            tracing::error!(%error, "a request core ended");
+            result = Err(error);
+        }
+    }
+    result
+}
+
+fn announce(addresses: &[std::net::SocketAddr], admin: std::net::SocketAddr, config: &Config) {
+    for address in addresses {
+        tracing::info!(%address, "listening for clients");
+    }
+    tracing::info!(address = %admin, "listening for operators");
+    tracing::info!(
+        backends = config.backends.len(),
+        routes = config.routes.len(),
+        cores = config.workers,
+        "gearshift {} serves",
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+/// The meta-learner's runtime. Without it decisions use the prior, and nothing else changes.
+fn load_onnxruntime(config: &Config) -> bool {
+    let stated = config.paths.onnxruntime.clone();
+    let Some(path) = stated.or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)) else {
+        tracing::info!(
+            "ONNX Runtime is not configured (`paths.onnxruntime` or ORT_DYLIB_PATH); decisions use the prior"
+        );
+        return false;
+    };
+    match OnnxRuntime::load(&path) {
+        Ok(runtime) => {
+            tracing::info!(
+                version = runtime.version(),
+                "ONNX Runtime loaded; no bundle yet, decisions use the prior"
+            );
+            true
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "ONNX Runtime cannot be loaded; decisions use the prior");
+            false
+        }
+    }
+}

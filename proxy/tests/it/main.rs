@@ -1,0 +1,15 @@
+//! The binary before engines that do what a test says, over real sockets.
+//!
+//! Nothing sleeps: a test waits for what it expects, with a deadline that only a failure reaches.
+#![cfg(test)]
+
+mod admin;
+mod bad_input;
+mod common;
+mod dependencies;
+mod failure;
+mod lifecycle;
+mod models;
+mod protocols;
+mod relay;
+mod reload;
