@@ -1,0 +1,194 @@
+//! A proxy while it is measured.
+
+use std::{
+    ffi::OsStr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::{Case, Proxy, lineup::Entry, process::Process, stub::MODEL};
+use crate::{
+    Error,
+    driver::{ChatRequest, Connection, Endpoint, ExchangeError, Expected, Job},
+    procfs::ProcessTree,
+};
+
+/// How long a proxy may take to answer its first request.
+const START: Duration = Duration::from_secs(15);
+/// Between two looks whether it does.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A proxy that runs, or the engine itself. Dropping it ends the proxy.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) proxy: Proxy,
+    pub(crate) endpoint: Endpoint,
+    process: Option<Process>,
+    _folder: Option<TempDir>,
+}
+
+impl Subject {
+    /// Starts a proxy on `core` before the engine at `upstream`, and waits until it answers.
+    pub(super) async fn start(entry: &Entry, upstream: &Endpoint, core: usize) -> Result<Self, Error> {
+        let Some(program) = &entry.program else {
+            let endpoint = upstream.clone();
+            return Ok(Self { proxy: entry.proxy, endpoint, process: None, _folder: None });
+        };
+        let folder = tempfile::tempdir()?;
+        let listen = free_address()?;
+        let (name, text) = configuration(entry.proxy, listen, upstream)?;
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).map_err(Error::file(&file))?;
+        let arguments = arguments(entry.proxy, &file, &folder);
+        let arguments: Vec<&OsStr> = arguments.iter().map(|argument| argument.as_os_str()).collect();
+        let process = Process::start(program, &arguments, core, &folder.path().join("log"))?;
+        let endpoint = Endpoint::from(listen);
+        let mut subject =
+            Self { proxy: entry.proxy, endpoint, process: Some(process), _folder: Some(folder) };
+        subject.ready().await?;
+        Ok(subject)
+    }
+
+    /// Its processes; none where there is no proxy.
+    pub(crate) fn tree(&self) -> Option<ProcessTree> {
+        self.process.as_ref().map(Process::tree)
+    }
+
+    /// Its name, with the end of its log where it has one: for errors.
+    pub(crate) fn describe(&self) -> String {
+        let log = self.process.as_ref().map(Process::last_words).filter(|log| !log.is_empty());
+        let name = self.proxy.name();
+        log.map_or_else(|| name.to_owned(), |log| format!("{name} (its log ends: {log})"))
+    }
+
+    async fn ready(&mut self) -> Result<(), Error> {
+        let request =
+            ChatRequest { model: MODEL.into(), body_bytes: Case::Request1k.body_bytes(), stream: false };
+        let job = Job::chat(&self.endpoint, &request, Expected::Body);
+        let until = Instant::now() + START;
+        loop {
+            let Err(error) = once(&job).await else { return Ok(()) };
+            let running = self.process.as_mut().is_none_or(|process| process.is_running().unwrap_or(false));
+            if !running || Instant::now() > until {
+                let state = if running { "does not answer" } else { "ended" };
+                return Err(Error::Failed(format!("{} {state}: {error}", self.describe())));
+            }
+            sleep(RETRY).await;
+        }
+    }
+}
+
+async fn once(job: &Job) -> Result<(), ExchangeError> {
+    let mut connection = Connection::open(&job.endpoint, 4096).await?;
+    job.expected.check(connection.exchange(&job.request, |_| {}).await?).map(drop)
+}
+
+/// An address nobody listens on. Its port lies below those that the kernel gives to outgoing connections,
+/// of which a benchmark makes many.
+fn free_address() -> Result<SocketAddr, Error> {
+    std::iter::repeat_with(|| SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(18_000..32_000))))
+        .take(1_000)
+        .find(|&address| TcpListener::bind(address).is_ok())
+        .ok_or_else(|| Error::Failed("no free port between 18000 and 32000".into()))
+}
+
+fn arguments(proxy: Proxy, file: &std::path::Path, folder: &TempDir) -> Vec<PathBuf> {
+    match proxy {
+        Proxy::Direct => Vec::new(),
+        Proxy::Gearshift => vec!["serve".into(), "--config".into(), file.into()],
+        Proxy::Nginx => {
+            vec!["-p".into(), folder.path().into(), "-e".into(), "stderr".into(), "-c".into(), file.into()]
+        }
+        Proxy::Haproxy => vec!["-db".into(), "-f".into(), file.into()],
+    }
+}
+
+/// Name and text of a proxy's configuration file: one core, one backend, kept-alive connections on both
+/// sides, streams passed on as they come.
+fn configuration(
+    proxy: Proxy,
+    listen: SocketAddr,
+    upstream: &Endpoint,
+) -> Result<(&'static str, String), Error> {
+    let upstream = upstream.authority();
+    Ok(match proxy {
+        Proxy::Direct => ("", String::new()),
+        Proxy::Gearshift => ("gearshift.yaml", gearshift(listen, free_address()?, upstream)),
+        Proxy::Nginx => ("nginx.conf", nginx(listen, upstream)),
+        Proxy::Haproxy => ("haproxy.cfg", haproxy(listen, upstream)),
+    })
+}
+
+/// A fleet whose hardware and model are known, so that the whole decision is made for each request.
+fn gearshift(listen: SocketAddr, admin: SocketAddr, upstream: &str) -> String {
+    format!(
+        "listen: {listen}
+admin: {{ address: {admin} }}
+workers: 1
+models:
+  {MODEL}:
+    numbers: {{ parameters_b: 8.03, layers: 32, hidden: 4096, heads: 32, kv_heads: 8, head_dim: 128, context: 131072 }}
+backends:
+  - {{ name: stub, url: 'http://{upstream}', hardware: h100_sxm, model: {MODEL} }}
+"
+    )
+}
+
+fn nginx(listen: SocketAddr, upstream: &str) -> String {
+    format!(
+        "daemon off;
+pid nginx.pid;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off;
+  client_max_body_size 64m;
+  client_body_buffer_size 1m;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  keepalive_timeout 300s;
+  keepalive_requests 1000000000;
+  upstream engine {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  server {{
+    listen {listen} backlog=4096;
+    location / {{
+      proxy_pass http://engine;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_buffering off;
+      proxy_read_timeout 600s;
+    }}
+  }}
+}}
+"
+    )
+}
+
+fn haproxy(listen: SocketAddr, upstream: &str) -> String {
+    format!(
+        "global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode http
+  option http-no-delay
+  http-reuse always
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+frontend clients
+  bind {listen} backlog 4096
+  default_backend engine
+backend engine
+  server engine {upstream}
+"
+    )
+}

@@ -1,0 +1,78 @@
+//! The commands of the binary.
+
+mod streams;
+
+use std::{io::Write as _, net::SocketAddr, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use gearshift_loadtests::{
+    Error,
+    bench::{self, BenchOptions},
+    mock::{self, Settings},
+    system,
+};
+
+/// Load tests and benchmarks for Gearshift.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a stub in the shape of vLLM, for measuring proxies: it answers at once and computes nothing.
+    Mock(MockOptions),
+    /// Measure what a request costs through Gearshift and its peers.
+    Bench(BenchOptions),
+    /// Open many streams at once and count those that do not deliver every chunk.
+    Streams(streams::StreamsOptions),
+}
+
+impl Command {
+    /// Whether it runs until it is told to end.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self, Self::Mock(_))
+    }
+}
+
+/// Options of `gearshift-loadtest mock`.
+#[derive(Debug, Args)]
+pub(crate) struct MockOptions {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// The model's name.
+    #[arg(long, default_value = "stub")]
+    model: String,
+    /// Chunks per stream.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    chunks: u64,
+    /// Between two chunks, milliseconds.
+    #[arg(long, default_value_t = 10)]
+    interval_ms: u64,
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Mock(options) => serve_mock(options).await,
+        Command::Bench(options) => print(&bench::run(&options).await?.table()),
+        Command::Streams(options) => streams::run(options).await,
+    }
+}
+
+async fn serve_mock(options: MockOptions) -> Result<(), Error> {
+    system::raise_open_files()?;
+    let listener = system::listen(options.listen)?;
+    print(&format!("listening on http://{}\n", listener.local_addr()?))?;
+    let settings = Settings { chunks: options.chunks, interval: Duration::from_millis(options.interval_ms) };
+    mock::serve(listener, &options.model, settings).await
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    Ok(output.flush()?)
+}

@@ -1,0 +1,119 @@
+//! The binary, as people run it.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use gearshift_loadtests::procfs::ProcessTree;
+use rustix::process::{Pid, Signal, kill_process};
+
+fn loadtest(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gearshift-loadtest"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A stub engine in a process of its own, ended with the test.
+struct Stub {
+    child: Child,
+    url: String,
+}
+
+impl Stub {
+    fn start() -> Self {
+        let mut child = loadtest(&["mock", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn streams_are_counted_and_memory_is_reported() {
+    let stub = Stub::start();
+    let pid = stub.child.id().to_string();
+    let arguments = ["streams", "--target", &stub.url, "--mock", &stub.url, "--pid", &pid];
+    let shape = ["--count", "300", "--chunks", "4", "--interval-ms", "50"];
+    let output = loadtest(&[&arguments[..], &shape].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["complete"], &report["lost"]), (&300.into(), &0.into()));
+    assert_eq!(report["chunks"], 1_200);
+    assert!(report["rss_peak_bytes"].as_u64() >= report["rss_before_bytes"].as_u64());
+}
+
+#[test]
+fn lost_streams_fail_the_command() {
+    let stub = Stub::start();
+    let output =
+        loadtest(&["streams", "--target", &stub.url, "--count", "3", "--chunks", "999"]).output().unwrap();
+    assert!(!output.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["lost"], 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("3 of 3 streams were lost"));
+}
+
+#[test]
+fn the_stub_ends_when_told() {
+    let mut stub = Stub::start();
+    kill_process(Pid::from_child(&stub.child), Signal::TERM).unwrap();
+    assert!(stub.child.wait().unwrap().success());
+}
+
+#[test]
+fn the_benchmark_writes_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("reports/bench.json");
+    let arguments =
+        ["bench", "--only", "direct", "--cases", "request_1k", "--quick", "--rounds", "1", "--out"];
+    let output = loadtest(&arguments).arg(&out).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    let row = &report["rows"][0];
+    assert_eq!((&row["proxy"], &row["case"]), (&"direct".into(), &"request_1k".into()));
+    assert!(row["per_second"].as_f64().unwrap() > 0.0);
+    assert!(row.get("cpu_us").is_none(), "there is no proxy whose CPU could be measured");
+    assert!(!report["conditions"]["kernel"].as_str().unwrap().is_empty());
+    let table = std::fs::read_to_string(out.with_extension("md")).unwrap();
+    assert!(table.contains("| request_1k | direct |"));
+}
+
+#[test]
+fn a_missing_gearshift_is_an_error_that_says_what_to_do() {
+    let output = loadtest(&["bench", "--gearshift", "no/such/file"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cargo build --release"));
+}
+
+#[test]
+fn an_interrupted_benchmark_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bench.json");
+    let arguments = ["bench", "--only", "direct", "--cases", "request_1k", "--rounds", "1000", "--out"];
+    let mut bench = loadtest(&arguments).arg(&out).spawn().unwrap();
+    let mut progress = BufReader::new(bench.stderr.take().unwrap());
+    let mut line = String::new();
+    progress.read_line(&mut line).unwrap();
+    assert!(line.starts_with("round 1/1000"), "{line}");
+
+    let mut processes = ProcessTree::of(bench.id()).processes().unwrap();
+    assert!(processes.remove(&bench.id()) && processes.len() == 1, "the stub engine runs");
+    kill_process(Pid::from_child(&bench), Signal::INT).unwrap();
+    assert!(!bench.wait().unwrap().success());
+    progress.read_to_string(&mut line).unwrap();
+    assert!(line.contains("interrupted"));
+    for process in processes {
+        assert!(!Path::new(&format!("/proc/{process}")).exists(), "process {process} still runs");
+    }
+    assert!(!out.exists());
+}

@@ -1,0 +1,7 @@
+//! The driver, the stub engine and the binary, over real sockets.
+#![cfg(test)]
+
+mod cli;
+mod common;
+mod driver;
+mod mock;
