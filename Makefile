@@ -1,0 +1,83 @@
+# Every target installs what it needs into .cache/ and target/, or says how to. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET_DIR)/release
+REPORTS := target/reports
+
+# The pinned toolchain, under whichever name it is installed.
+ifndef RUSTUP_TOOLCHAIN
+  same_version := $(shell tools/toolchain.sh)
+  ifneq ($(same_version),)
+    export RUSTUP_TOOLCHAIN := $(same_version)
+  endif
+endif
+
+# Goes before a command that may load ONNX Runtime.
+WITH_ONNXRUNTIME = library=$$($(PYTHON) tools/fetch_onnxruntime.py) && ORT_DYLIB_PATH=$$library
+
+.PHONY: help
+help: ## List the targets (the default)
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
+		while IFS=$$'\t' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
+
+.PHONY: build
+build: ## Build the release binary: target/release/gearshift
+	cargo build --release --locked -p gearshift
+
+.PHONY: run
+run: ## Serve with a config file, in a debug build: make run CONFIG=gearshift.yaml
+	@test -n "$(CONFIG)" || { echo "run: name a config file: make run CONFIG=gearshift.yaml" >&2; exit 2; }
+	$(WITH_ONNXRUNTIME) cargo run --locked -p gearshift -- serve --config "$(CONFIG)"
+
+.PHONY: test
+test: unit lint ## All tests, then the lints; what a change must pass
+
+.PHONY: unit
+unit: ## The tests alone, of the workspace and of tools/
+	$(WITH_ONNXRUNTIME) cargo test --workspace --locked
+	$(PYTHON) -m unittest discover --quiet --start-directory tools
+
+.PHONY: lint
+lint: ## Formatting, clippy, docs and budgets
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	$(PYTHON) tools/budgets.py
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+.PHONY: schema
+schema: ## Write the config file's JSON Schema anew
+	UPDATE_SCHEMA=1 cargo test --locked -p gearshift-config schema
+
+.PHONY: deny
+deny: ## Licences, bans, sources and advisories of the dependencies (cargo-deny)
+	tools/deny.sh
+
+.PHONY: e2e
+e2e: build ## Official SDKs through Gearshift to real vLLM on CPU
+	$(WITH_ONNXRUNTIME) $(PYTHON) e2e/run.py
+
+.PHONY: bench
+bench: ## Cost per request and per stream, against nginx and HAProxy
+	tools/peers.sh
+	cargo build --release --locked -p gearshift -p gearshift-loadtests
+	mkdir -p $(REPORTS)
+	$(WITH_ONNXRUNTIME) PATH=$$PATH:/usr/sbin $(RELEASE)/gearshift-loadtest bench \
+		--gearshift $(RELEASE)/gearshift --out $(REPORTS)/bench.json
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZ_SECONDS=60 (needs Rust nightly and cargo-fuzz)
+	tools/fuzz.sh $(or $(FUZZ_SECONDS),60)
+
+.PHONY: clean-cache
+clean-cache: ## Delete what the targets fetched: .cache/
+	rm -rf .cache
