@@ -11,17 +11,18 @@ use tokio::time::Instant;
 /// The first moment anybody asked for; all moments count from here.
 static EPOCH: OnceLock<Instant> = OnceLock::new();
 
-/// What the clock reads before [`now`] is first asked. Not zero: to the selector, zero is "never".
-const OFFSET: Duration = Duration::from_secs(1);
+/// What the clock reads at the epoch. Not zero: to the selector, zero is "never". Long, so that instants from before
+/// somebody first asked (another core's, another test's) keep their distances.
+const OFFSET: Duration = Duration::from_secs(3600);
 
 /// This moment.
 pub fn now() -> Moment {
     moment(Instant::now())
 }
 
-/// `instant` as the selector counts time; instants before the epoch read as the epoch.
+/// `instant` as the selector counts time; instants an hour or more before the epoch read as zero.
 pub fn moment(instant: Instant) -> Moment {
-    let since = instant.saturating_duration_since(*EPOCH.get_or_init(Instant::now)) + OFFSET;
+    let since = (instant + OFFSET).saturating_duration_since(*EPOCH.get_or_init(Instant::now));
     Moment(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
@@ -39,6 +40,13 @@ mod tests {
         let before = now();
         tokio::time::advance(Duration::from_millis(250)).await;
         assert_eq!(between(before, now()), Duration::from_millis(250));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn instants_before_the_epoch_keep_their_distance() {
+        let epoch = *EPOCH.get_or_init(Instant::now);
+        let before = |ms| moment(epoch.checked_sub(Duration::from_millis(ms)).unwrap());
+        assert_eq!(between(before(300), before(50)), Duration::from_millis(250));
     }
 
     #[tokio::test(start_paused = true)]
