@@ -48,7 +48,6 @@ impl Outcome {
 /// The families.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
     rides: Rides,
     decisions: IntCounterVec,
     decision_seconds: Histogram,
@@ -133,7 +132,6 @@ impl Metrics {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name, help, labels| counters(registry, name, help, labels);
         let metrics = Self {
-            registry: registry.clone(),
             rides: Rides::new(registry)?,
             decisions: counters(
                 "gearshift_decisions_total",
@@ -177,11 +175,6 @@ impl Metrics {
             self.reloads.with_label_values(&[result]);
         }
         self.gauges.reload_ok.set(1);
-    }
-
-    /// The registry, for families that stand elsewhere.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     /// The children for one route and backend.

@@ -1,6 +1,6 @@
 //! The listener for operators: metrics, liveness, readiness, and the state of fleet and configuration.
 
-use std::{convert::Infallible, io, rc::Rc, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -156,7 +156,6 @@ pub async fn bind(admin: &Admin) -> io::Result<TcpListener> {
 
 /// Answers operators until told to end. Runs on a `LocalSet`.
 pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationToken) {
-    let answering = Rc::new(state);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -170,7 +169,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationTo
                 continue;
             }
         };
-        let state = answering.clone();
+        let state = state.clone();
         // An operator's connection may end with the process.
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {

@@ -106,15 +106,6 @@ impl Watch {
         self.heard.set(None);
     }
 
-    fn hear(&self) {
-        self.begun.set(true);
-        if self.busy.get() == 0 && self.heard.get().is_none() && !self.multiplexed.get() {
-            self.heard.set(Some(Instant::now()));
-        }
-    }
-}
-
-impl Watch {
     /// A write went on, or has to wait for the client.
     fn wrote<R>(&self, polled: Poll<R>) -> Poll<R> {
         match polled {
@@ -123,6 +114,13 @@ impl Watch {
             Poll::Pending => {}
         }
         polled
+    }
+
+    fn hear(&self) {
+        self.begun.set(true);
+        if self.busy.get() == 0 && self.heard.get().is_none() && !self.multiplexed.get() {
+            self.heard.set(Some(Instant::now()));
+        }
     }
 }
 
