@@ -34,7 +34,7 @@ mod validate;
 mod validated;
 mod yaml;
 
-pub use catalog::{Catalog, Experts, HardwareFacts, HfConfigError, ModelFacts};
+pub use catalog::{Catalog, Experts, HardwareFacts, HfConfigError, ModelFacts, SlidingWindow};
 pub use errors::{Errors, Position, Problem};
 pub use ids::{BackendId, HardwareId, ModelId, ProfileId, RouteId};
 pub(crate) use load::report;

@@ -40,6 +40,15 @@ pub struct Experts {
     pub parameters_b: f64,
 }
 
+/// Layers whose attention sees only the last tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct SlidingWindow {
+    /// How many layers.
+    pub layers: u32,
+    /// How many tokens they see.
+    pub tokens: u32,
+}
+
 /// A model, in numbers.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ModelFacts {
@@ -61,6 +70,8 @@ pub struct ModelFacts {
     pub head_dim: u32,
     /// Compressed KV width per token and layer for multi-head latent attention, elements.
     pub mla_kv_width: Option<u32>,
+    /// Layers with a sliding window, where there are any.
+    pub sliding_window: Option<SlidingWindow>,
     /// Bytes per weight as served without further quantization.
     pub weight_bytes: f64,
     /// Longest context, tokens.

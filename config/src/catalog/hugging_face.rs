@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Experts, ModelFacts};
+use super::{Experts, ModelFacts, SlidingWindow};
 
 /// Why a `config.json` gives no numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,7 @@ struct HfConfig {
     torch_dtype: Option<String>,
     quantization_config: Option<Value>,
     layer_types: Option<Vec<String>>,
+    sliding_window: Option<u32>,
     // Mixture of experts
     n_routed_experts: Option<u32>,
     num_experts_per_tok: Option<u32>,
@@ -200,6 +201,7 @@ impl<'a> Shapes<'a> {
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
             mla_kv_width,
+            sliding_window: sliding_window(config),
             weight_bytes: weight_bytes(config, expert_share),
             context: config.max_position_embeddings.unwrap_or(2048),
             experts: feed_forward.experts,
@@ -272,6 +274,14 @@ struct FeedForward {
     /// Parameters every token passes through, all layers: dense layers, shared experts, routers.
     dense: f64,
     experts: Option<Experts>,
+}
+
+/// Layers with a sliding window, where the file says which and how wide.
+fn sliding_window(config: &HfConfig) -> Option<SlidingWindow> {
+    let tokens = config.sliding_window.filter(|tokens| *tokens > 0)?;
+    let sliding = config.layer_types.iter().flatten().filter(|layer| *layer == "sliding_attention").count();
+    let layers = u32::try_from(sliding).ok().filter(|layers| *layers > 0)?;
+    Some(SlidingWindow { layers, tokens })
 }
 
 fn describe(architecture: &str, total_b: f64, active_b: f64) -> String {

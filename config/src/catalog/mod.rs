@@ -4,6 +4,6 @@ mod facts;
 mod hugging_face;
 mod shipped;
 
-pub use facts::{Experts, HardwareFacts, ModelFacts};
+pub use facts::{Experts, HardwareFacts, ModelFacts, SlidingWindow};
 pub use hugging_face::HfConfigError;
 pub use shipped::Catalog;

@@ -83,6 +83,8 @@ pub(crate) struct RawModelNumbers {
     pub(crate) head_dim: Option<u32>,
     /// Compressed KV width per token and layer, elements, for multi-head latent attention.
     pub(crate) mla_kv_width: Option<u32>,
+    /// Layers whose attention sees only the last tokens.
+    pub(crate) sliding_window: Option<RawSlidingWindow>,
     /// Bytes per weight as published. Default 2.
     pub(crate) weight_bytes: Option<f64>,
     /// Longest context, tokens.
@@ -90,6 +92,19 @@ pub(crate) struct RawModelNumbers {
     pub(crate) context: Option<u32>,
     /// Expert layers, for a mixture of experts.
     pub(crate) experts: Option<RawExperts>,
+}
+
+/// Layers whose attention sees only the last tokens.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "SlidingWindow")]
+pub(crate) struct RawSlidingWindow {
+    /// How many layers.
+    #[schemars(required)]
+    pub(crate) layers: Option<u32>,
+    /// How many tokens they see.
+    #[schemars(required)]
+    pub(crate) tokens: Option<u32>,
 }
 
 /// The expert layers of a mixture of experts.

@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use catalog::{RawExperts, RawHardware, RawModel, RawModelNumbers};
+pub(crate) use catalog::{RawExperts, RawHardware, RawModel, RawModelNumbers, RawSlidingWindow};
 pub(crate) use fleet::{RawBackend, RawBackendHardware, RawFleet, RawProfile, RawSpeculative};
 pub(crate) use routing::{RawMatch, RawRetries, RawRoute, RawSlo};
 pub(crate) use server::{RawAdmin, RawLimits, RawListener, RawPaths, RawTimeouts};

@@ -2,8 +2,8 @@
 
 use super::Check;
 use crate::{
-    Experts, HardwareFacts, ModelFacts,
-    raw::{RawExperts, RawHardware, RawModelNumbers},
+    Experts, HardwareFacts, ModelFacts, SlidingWindow,
+    raw::{RawExperts, RawHardware, RawModelNumbers, RawSlidingWindow},
     yaml::Path,
 };
 
@@ -110,10 +110,27 @@ pub(crate) fn model_facts(check: &mut Check<'_>, at: &Path, name: &str, raw: &Ra
         kv_heads,
         head_dim,
         mla_kv_width: raw.mla_kv_width,
+        sliding_window: raw
+            .sliding_window
+            .as_ref()
+            .map(|raw| sliding_window(check, &at.key("sliding_window"), raw, layers)),
         weight_bytes,
         context,
         experts: raw.experts.as_ref().map(|raw| experts(check, &at.key("experts"), raw, parameters_b)),
     }
+}
+
+fn sliding_window(
+    check: &mut Check<'_>,
+    at: &Path,
+    raw: &RawSlidingWindow,
+    model_layers: u32,
+) -> SlidingWindow {
+    let layers = check.required(&at.key("layers"), raw.layers, "layers: 18").unwrap_or(1);
+    let tokens = check.required(&at.key("tokens"), raw.tokens, "tokens: 128").unwrap_or(1);
+    check.within(&at.key("layers"), layers, 1..=model_layers);
+    check.within(&at.key("tokens"), tokens, 1..=1 << 27);
+    SlidingWindow { layers, tokens }
 }
 
 fn experts(check: &mut Check<'_>, at: &Path, raw: &RawExperts, model_parameters_b: f64) -> Experts {

@@ -49,6 +49,7 @@ pub(crate) fn llama_3b() -> ModelFacts {
         kv_heads: 8,
         head_dim: 128,
         mla_kv_width: None,
+        sliding_window: None,
         weight_bytes: 2.0,
         context: 131_072,
         experts: None,
