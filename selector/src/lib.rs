@@ -80,8 +80,9 @@
 //!    that last got the prompt's prefix: the cost of a decision does not grow with the fleet.
 //! 2. **Predict** for each: the roofline prior for the request at the backend's load, minus the prompt tokens
 //!    predicted to be cached, × the backend's calibration, + its round trip. See [`Terms`] for what it adds up.
-//! 3. **Rank**: those that meet the route's limits first, then the objective. Within 5 % of the best, a warm cache
-//!    decides, then the less loaded of two random ones (so that replicas do not herd).
+//! 3. **Rank**: those that meet the route's limits first, then the objective. Latency counts what the
+//!    request delays others by as its own. Within 5 % of the best, a warm cache decides, then the less loaded of two
+//!    random ones (so that replicas do not herd).
 //! 4. **Fall back**, counted by [`Fallback`]: where facts are missing, by the pace each backend was seen to keep
 //!    (peak-EWMA × outstanding requests, better of two). The meta-learner of a bundle is not there yet, so every
 //!    ordinary decision is [`Fallback::NoBundle`].

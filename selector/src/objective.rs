@@ -64,11 +64,19 @@ impl EngineTime {
 /// A candidate's number under an objective, lower is better: seconds, US dollars or joules; `None` where it is not
 /// known.
 ///
+/// Latency is that of all requests, not of this one alone: what it delays others by counts as its own (`imposed_s`), or
+/// every request would crowd onto the fastest engine until that is as slow as the slowest.
+///
 /// Throughput is the time in which the engine could be done with all it has and this request, at the rate of a full
 /// batch: taking the least of it gives each engine work by its speed, and so wastes no engine's capacity.
-pub(crate) fn score(objective: Objective, prediction: &Prediction, drain_s: f64) -> Option<f64> {
+pub(crate) fn score(
+    objective: Objective,
+    prediction: &Prediction,
+    imposed_s: f64,
+    drain_s: f64,
+) -> Option<f64> {
     match objective {
-        Objective::Latency => Some(prediction.e2e_s),
+        Objective::Latency => Some(prediction.e2e_s + imposed_s),
         Objective::Cost => prediction.cost_usd,
         Objective::Energy => prediction.energy_j,
         Objective::Throughput => Some(drain_s),
@@ -138,8 +146,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_has_no_score() {
-        assert_eq!(score(Objective::Cost, &prediction(1.0, 0.1, 2.0), 3.0), None);
-        assert_eq!(score(Objective::Latency, &prediction(1.0, 0.1, 2.0), 3.0), Some(2.0));
-        assert_eq!(score(Objective::Throughput, &prediction(1.0, 0.1, 2.0), 3.0), Some(3.0));
+        assert_eq!(score(Objective::Cost, &prediction(1.0, 0.1, 2.0), 0.5, 3.0), None);
+        assert_eq!(score(Objective::Latency, &prediction(1.0, 0.1, 2.0), 0.5, 3.0), Some(2.5));
+        assert_eq!(score(Objective::Throughput, &prediction(1.0, 0.1, 2.0), 0.5, 3.0), Some(3.0));
     }
 }

@@ -1,6 +1,6 @@
 //! How each candidate stands: its prediction, or its pace where no prediction can be made.
 
-use gearshift_config::{Objective, Slo};
+use gearshift_config::Slo;
 use smallvec::SmallVec;
 
 use crate::{
@@ -178,28 +178,21 @@ impl Candidate {
         let terms = prior.terms(s);
         let factors = backend.state.calibration.factors();
         let prediction = prediction(&terms, s, factors, backend.state.round_trip_s(), constants);
-        let drain_s = prior.drain_ms(s) * factors.1 * 1e-3;
-        self.terms = Some(terms);
-        self.stand(
-            &prediction,
-            drain_s,
-            objective::saturation(policy.objective, &terms, s),
+        // At the pace of decoding: the other factor has waiting in it.
+        let seconds = |ms: f64| ms * factors.1 * 1e-3;
+        let score = objective::score(
             policy.objective,
-            &policy.slo,
+            &prediction,
+            seconds(terms.imposed),
+            seconds(prior.drain_ms(s)),
         );
+        self.terms = Some(terms);
+        self.stand(&prediction, score, objective::saturation(policy.objective, &terms, s), &policy.slo);
     }
 
     /// A backend that just failed is put back by its recent failures: a retry costs about what the request does.
-    fn stand(
-        &mut self,
-        prediction: &Prediction,
-        drain_s: f64,
-        saturation: f64,
-        objective: Objective,
-        slo: &Slo,
-    ) {
+    fn stand(&mut self, prediction: &Prediction, score: Option<f64>, saturation: f64, slo: &Slo) {
         let violation = objective::violation(slo, prediction);
-        let score = objective::score(objective, prediction, drain_s);
         let penalty = 1.0 + self.failures;
         self.ranked.prediction = Some(*prediction);
         self.ranked.meets_slo = violation == 0.0;

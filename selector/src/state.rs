@@ -144,7 +144,7 @@ impl BackendState {
         self.record_progress(now);
     }
 
-    /// A connection could not be made, or broke before the response head.
+    /// A connection could not be made, or broke before the response head; or the engine had no room (503).
     pub fn record_failure(&self, now: Moment) {
         self.failures.add(now);
     }

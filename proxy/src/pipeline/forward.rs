@@ -34,7 +34,13 @@ pub(super) async fn forward(
         idle: timeouts.pool_idle,
     };
     let pool = worker.pools.of(upstream);
-    match pool.send(|| request(upstream, uri.clone(), inspected), patience).await {
+    let state = &inspected.model.group.backends()[index].state;
+    let answer = pool.send(|| request(upstream, uri.clone(), inspected), patience).await;
+    if answer.as_ref().is_ok_and(refused) {
+        // A refusal is quick: unless it counted, the backend would look idle, and get ever more.
+        state.record_failure(clock::now());
+    }
+    match answer {
         Ok(response) if refused(&response) && inspected.others_left() => {
             let message = "the backend has no room; try again shortly";
             Err(Failure::new(Reason::UpstreamRefused, "refused", message, "it answered 503".to_owned()))
@@ -44,7 +50,7 @@ pub(super) async fn forward(
             let failure = failure(&error);
             // A response that takes long is no broken backend: answers may be long.
             if failure.error.reason.retryable() {
-                inspected.model.group.backends()[index].state.record_failure(clock::now());
+                state.record_failure(clock::now());
                 upstream.member.check_now();
             }
             Err(failure)

@@ -126,7 +126,26 @@ impl Prior {
             let others = load.decoding.min(concurrency);
             terms.interference = others / typical.output_tokens.max(1.0) * others_prefill;
         }
+        terms.imposed = self.imposed(s, &terms, slots, queued_prompts);
         terms
+    }
+
+    /// What the request delays others by, added up over them: those that decode stand still while it is prefilled, and
+    /// share every step with it; those behind it wait for its prefill and for its place. Sequences that end are
+    /// followed by others, so as many as there are now are delayed for as long as it is there.
+    fn imposed(&self, s: &Situation, terms: &Terms, slots: f64, queued_prompts: f64) -> f64 {
+        let prefill = terms.own_prefill;
+        if !s.generates {
+            return (s.load.decoding + queued_prompts) * prefill;
+        }
+        let joined = s.load.sequences + s.sequences;
+        let mean_context = s.load.context_tokens / s.load.sequences.max(1.0);
+        let without = self.step((terms.concurrency - s.sequences).max(0.0), mean_context);
+        let steps = s.output_tokens / self.tokens_per_step;
+        let slower = (terms.step_ms() - without.step_ms()).max(0.0);
+        let decoding = s.load.decoding.min(terms.concurrency);
+        let places = (joined - slots).max(0.0) * s.sequences / slots * (prefill + steps * terms.step_ms());
+        decoding * (prefill + steps * slower) + queued_prompts * prefill + places
     }
 
     /// Milliseconds until an engine that has nothing but the load and this request could be done with both, at the

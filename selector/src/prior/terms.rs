@@ -29,6 +29,9 @@ pub struct Terms {
     /// Between decode steps: prefill of requests that take the places of those that end.
     pub interference: f64,
 
+    /// What this request delays others by, added up over them.
+    pub imposed: f64,
+
     /// Sequences in the batch while this request decodes, its own included.
     pub concurrency: f64,
     /// Tokens one step yields for a sequence; above 1 with speculative decoding.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gearshift_config::{BackendId, HardwareFacts, Knobs, ModelFacts, Objective, Slo};
 use gearshift_selector::{
-    Availability, BackendSpec, BackendState, Decision, Flight, Group, ModelState, Moment, OutputLengths,
-    PrefixChain, RequestFacts, RoutePolicy, Work, choose, prefix_chain,
+    Availability, BackendSpec, BackendState, Decision, Explanation, Flight, Group, ModelState, Moment,
+    OutputLengths, PrefixChain, RequestFacts, RoutePolicy, Work, choose, explain, prefix_chain,
 };
 use smallvec::SmallVec;
 
@@ -80,6 +80,10 @@ impl Fleet {
 
     pub(crate) fn choose(&mut self, facts: &RequestFacts) -> Decision {
         choose(&self.group, &self.policy, facts, &SmallVec::new(), self.now, &mut self.rng).unwrap()
+    }
+
+    pub(crate) fn explain(&mut self, facts: &RequestFacts) -> Explanation {
+        explain(&self.group, &self.policy, facts, &SmallVec::new(), self.now, &mut self.rng).unwrap()
     }
 
     /// Sends a request to a given backend, as if it had been chosen.

@@ -52,6 +52,27 @@ fn a_loaded_fast_one_spills_to_the_slow_one() {
 }
 
 #[test]
+fn what_a_request_delays_others_by_counts() {
+    // Alone, the next request would be done soonest where the batch already is; the batch would pay for it.
+    let mut fleet = t4_and_h100(Objective::Latency);
+    let mut flights: Vec<Flight> = Vec::new();
+    for _ in 0..100 {
+        let mut flight = fleet.send_to(H100, &request(4000));
+        flight.first_token(fleet.now);
+        flights.push(flight);
+    }
+    let explanation = fleet.explain(&request(4000));
+    let e2e_s = |index: usize| {
+        let mut candidates = explanation.candidates.iter();
+        candidates.find(|candidate| candidate.ranked.index == index).unwrap().ranked.prediction.unwrap().e2e_s
+    };
+    assert!(e2e_s(H100) < e2e_s(T4), "{} {}", e2e_s(H100), e2e_s(T4));
+    assert_eq!(explanation.decision.chosen.index, T4);
+    let imposed = explanation.candidates.iter().map(|candidate| candidate.terms.unwrap().imposed);
+    assert!(imposed.clone().any(|ms| ms == 0.0) && imposed.clone().any(|ms| ms > 0.0));
+}
+
+#[test]
 fn others_load_counts_as_own() {
     let mut fleet = t4_and_h100(Objective::Latency);
     let load = ScrapedLoad { at: Moment(0), running: 1024, waiting: 3000, kv_usage: 0.99 };
