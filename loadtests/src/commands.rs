@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+mod run;
 mod streams;
 
 use std::{io::Write as _, net::SocketAddr, time::Duration};
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Mock(MockOptions),
     /// Measure what a request costs through Gearshift and its peers.
     Bench(BenchOptions),
+    /// Send a workload in an open loop, and report what its users would feel.
+    Run(run::RunOptions),
     /// Open many streams at once and count those that do not deliver every chunk.
     Streams(streams::StreamsOptions),
 }
@@ -59,6 +62,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Mock(options) => serve_mock(options).await,
         Command::Bench(options) => print(&bench::run(&options).await?.table()),
+        Command::Run(options) => run::run(options).await,
         Command::Streams(options) => streams::run(options).await,
     }
 }

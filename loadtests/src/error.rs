@@ -2,7 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use crate::driver::{EndpointError, ExchangeError};
+use crate::{
+    driver::{EndpointError, ExchangeError},
+    scenario::ScenarioError,
+    sim::SpecError,
+    workload::WorkloadError,
+};
 
 /// Why a load test has no result.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,9 @@ pub enum Error {
     /// A request failed.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// There is no such workload.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
     /// A task of the driver panicked.
     #[error("a task of the driver did not end: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -33,6 +41,12 @@ pub enum Error {
     /// The report could not be written as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// A scenario cannot be.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// A simulated engine cannot be.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// Anything else, in words.
     #[error("{0}")]
     Failed(String),

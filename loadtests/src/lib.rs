@@ -3,6 +3,10 @@
 //! - [`mock`]: a stub that answers like vLLM and does nothing, so that a proxy before it is what costs.
 //! - [`driver`]: load, and a client that checks every byte's worth of what comes back.
 //! - [`mod@bench`]: what a request costs through Gearshift, and through its peers, in one run.
+//! - [`report`]: statistics, tables and plots.
+//! - [`scenario`]: fleets of simulated engines, described by a Gearshift configuration.
+//! - [`sim`]: a simulated vLLM engine, pure: time is an argument.
+//! - [`workload`]: which requests come, when, and what they share.
 //!
 //! Linux only: CPU and memory are read from `/proc`.
 
@@ -10,7 +14,12 @@ pub mod bench;
 pub mod driver;
 mod error;
 pub mod mock;
+pub mod options;
 pub mod procfs;
+pub mod report;
+pub mod scenario;
+pub mod sim;
 pub mod system;
+pub mod workload;
 
 pub use error::Error;

@@ -35,9 +35,9 @@ impl Conditions {
     pub(super) fn read(plan: &Plan, lineup: &Lineup, cores: &Cores, others_cpu_share: f64) -> Self {
         let version = |proxy: Proxy, version: &Option<String>| Some((proxy.name(), version.clone()?));
         Self {
-            date: first_line("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+            date: date(),
             git_commit: first_line("git", &["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]),
-            cpu_model: cpu_model(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            cpu_model: cpu_model(),
             kernel: first_line("uname", &["-sr"]),
             proxy_core: cores.proxy,
             load_cores: cores.load.clone(),
@@ -53,13 +53,24 @@ impl Conditions {
     }
 }
 
-fn first_line(program: &str, arguments: &[&str]) -> String {
+/// The first line that a program prints; empty where it does not run.
+pub(crate) fn first_line(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
 }
 
-fn cpu_model(cpuinfo: &str) -> String {
+/// Now, UTC.
+pub(crate) fn date() -> String {
+    first_line("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])
+}
+
+/// The processor, as the kernel names it.
+pub(crate) fn cpu_model() -> String {
+    first_cpu_of(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn first_cpu_of(cpuinfo: &str) -> String {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default()
 }
@@ -71,7 +82,7 @@ mod tests {
     #[test]
     fn the_processor_is_the_first_one_named() {
         let cpuinfo = "processor\t: 0\nmodel name\t: Fast CPU\nmodel name\t: Other\n";
-        assert_eq!(cpu_model(cpuinfo), "Fast CPU");
-        assert_eq!(cpu_model(""), "");
+        assert_eq!(first_cpu_of(cpuinfo), "Fast CPU");
+        assert_eq!(first_cpu_of(""), "");
     }
 }

@@ -14,26 +14,26 @@
 //! A run in which any response is not as expected has no result.
 
 mod case;
-mod conditions;
+pub(crate) mod conditions;
 mod cores;
 mod fixture;
 mod lineup;
 mod measure;
 mod options;
-mod process;
+pub(crate) mod process;
 mod report;
-mod spread;
 mod stub;
 mod subject;
 mod table;
 
+pub use crate::report::Spread;
 pub use case::Case;
 pub use conditions::Conditions;
 pub use fixture::Fixture;
 pub use lineup::Proxy;
 pub use options::{BenchOptions, Plan};
 pub use report::{Report, Row};
-pub use spread::Spread;
+pub(crate) use subject::free_address;
 
 use std::io::Write as _;
 

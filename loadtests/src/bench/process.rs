@@ -1,4 +1,4 @@
-//! Child processes that never outlive the benchmark.
+//! Child processes that never outlive this one.
 
 use std::{
     ffi::OsStr,
@@ -16,20 +16,21 @@ use rustix::{
 
 use crate::{Error, procfs::ProcessTree};
 
-/// How long a process may take to end, seconds.
+/// How long a process may take to end unless it is given more, seconds.
 const GRACE_SECONDS: i64 = 2;
 /// Lines of a process's log that are shown when it fails.
 const LOG_LINES: usize = 5;
 
 /// A running child. Dropping it ends the child and what the child started.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    grace_s: i64,
 }
 
 /// A command whose process the kernel ends when this one dies, whatever it dies of; on `core` alone where given.
-pub(super) fn command(program: &Path, core: Option<usize>) -> Command {
+pub(crate) fn command(program: &Path, core: Option<usize>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]);
     if let Some(core) = core {
@@ -41,40 +42,53 @@ pub(super) fn command(program: &Path, core: Option<usize>) -> Command {
 
 impl Process {
     /// Starts `program` on `core`; both its outputs go to the file `log`.
-    pub(super) fn start(
+    pub(crate) fn start(
         program: &Path,
         arguments: &[&OsStr],
         core: usize,
         log: &Path,
     ) -> Result<Self, Error> {
+        let mut command = command(program, Some(core));
+        command.args(arguments);
+        Self::spawn(command, log)
+    }
+
+    /// Starts what [`command`] made; both its outputs go to the file `log`.
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Result<Self, Error> {
         let output = File::create(log).map_err(Error::file(log))?;
-        let child = command(program, Some(core))
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
-            .map_err(Error::file(program))?;
-        Ok(Self { child, log: log.to_owned() })
+            .map_err(Error::file(command.get_program()))?;
+        Ok(Self { child, log: log.to_owned(), grace_s: GRACE_SECONDS })
+    }
+
+    /// Gives it and what it started this long to end, seconds.
+    #[must_use]
+    pub(crate) fn with_grace(mut self, grace_s: i64) -> Self {
+        self.grace_s = grace_s;
+        self
     }
 
     /// Takes over a child that was started elsewhere.
-    pub(super) fn adopt(child: Child) -> Self {
-        Self { child, log: PathBuf::new() }
+    pub(crate) fn adopt(child: Child) -> Self {
+        Self { child, log: PathBuf::new(), grace_s: GRACE_SECONDS }
     }
 
     /// It and its descendants.
-    pub(super) fn tree(&self) -> ProcessTree {
+    pub(crate) fn tree(&self) -> ProcessTree {
         ProcessTree::of(self.child.id())
     }
 
     /// Whether it still runs.
-    pub(super) fn is_running(&mut self) -> io::Result<bool> {
+    pub(crate) fn is_running(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
 
     /// The end of its log.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
@@ -90,11 +104,11 @@ impl Drop for Process {
         let handles: Vec<OwnedFd> = processes.into_iter().filter_map(handle).collect();
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         if let Some(root) = handle(self.child.id()) {
-            wait_for_end(&root);
+            wait_for_end(&root, self.grace_s);
         }
         for handle in handles {
             let _ = pidfd_send_signal(&handle, Signal::KILL);
-            wait_for_end(&handle);
+            wait_for_end(&handle, GRACE_SECONDS);
         }
         let _ = self.child.wait();
     }
@@ -105,9 +119,9 @@ fn handle(process: u32) -> Option<OwnedFd> {
     pidfd_open(process, PidfdFlags::empty()).ok()
 }
 
-/// Waits until a process has ended, [`GRACE_SECONDS`] at most.
-fn wait_for_end(process: &OwnedFd) {
-    let grace = Timespec { tv_sec: GRACE_SECONDS, tv_nsec: 0 };
+/// Waits until a process has ended, `grace_s` seconds at most.
+fn wait_for_end(process: &OwnedFd, grace_s: i64) {
+    let grace = Timespec { tv_sec: grace_s, tv_nsec: 0 };
     let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&grace));
 }
 

@@ -89,7 +89,7 @@ async fn once(job: &Job) -> Result<(), ExchangeError> {
 
 /// An address nobody listens on. Its port lies below those that the kernel gives to outgoing connections,
 /// of which a benchmark makes many.
-fn free_address() -> Result<SocketAddr, Error> {
+pub(crate) fn free_address() -> Result<SocketAddr, Error> {
     std::iter::repeat_with(|| SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(18_000..32_000))))
         .take(1_000)
         .find(|&address| TcpListener::bind(address).is_ok())

@@ -7,9 +7,9 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Endpoint, Job, Response, ResponseError, ResponseReader, bodiless};
+use super::{Endpoint, Job, Response, ResponseError, ResponseReader, ResponseSink, bodiless};
 
-/// How long a server may stay silent before the exchange counts as failed.
+/// How long a server may stay silent before the exchange counts as failed, unless the connection says otherwise.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Why an exchange failed.
@@ -29,9 +29,9 @@ pub enum ExchangeError {
     /// The server closed the connection before the response was whole.
     #[error("connection closed before the response was whole")]
     Closed,
-    /// The server neither read nor wrote for half a minute.
-    #[error("the server was silent for {} s", SILENCE.as_secs())]
-    Silent,
+    /// The server neither read nor wrote for this long.
+    #[error("the server was silent for {} s", .0.as_secs())]
+    Silent(Duration),
     /// The response is not HTTP.
     #[error(transparent)]
     Response(#[from] ResponseError),
@@ -87,6 +87,7 @@ impl Expected {
 pub struct Connection {
     stream: TcpStream,
     buffer: Box<[u8]>,
+    silence: Duration,
 }
 
 impl Connection {
@@ -98,7 +99,13 @@ impl Connection {
         let failed = |source| ExchangeError::Connect { authority: endpoint.authority().to_owned(), source };
         let stream = TcpStream::connect(endpoint.address()).await.map_err(failed)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; buffer_bytes].into_boxed_slice() })
+        Ok(Self { stream, buffer: vec![0; buffer_bytes].into_boxed_slice(), silence: SILENCE })
+    }
+
+    /// Lets the server be silent for `silence` before an exchange counts as failed.
+    #[must_use]
+    pub fn patient(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
     /// Sends a request and reads its response; `watch` sees the state after every read.
@@ -110,24 +117,44 @@ impl Connection {
         request: &[u8],
         mut watch: impl FnMut(&ResponseReader),
     ) -> Result<Response, ExchangeError> {
-        within_silence(self.stream.write_all(request)).await?;
         let mut reader = ResponseReader::default();
+        self.send(request).await?;
         loop {
-            let length = within_silence(self.stream.read(&mut self.buffer)).await?;
-            if length == 0 {
-                return reader.feed_end().ok_or(ExchangeError::Closed);
-            }
-            let response = reader.feed(&self.buffer[..length])?;
+            let response = self.read_some(&mut reader, &mut ()).await?;
             watch(&reader);
             if let Some(response) = response {
                 return Ok(response);
             }
         }
     }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// As [`Self::exchange`].
+    pub async fn send(&mut self, request: &[u8]) -> Result<(), ExchangeError> {
+        within(self.silence, self.stream.write_all(request)).await
+    }
+
+    /// Reads once, hands what came to `reader` and through it to `sink`; the response, once it is whole.
+    ///
+    /// # Errors
+    /// As [`Self::exchange`].
+    pub async fn read_some(
+        &mut self,
+        reader: &mut ResponseReader,
+        sink: &mut impl ResponseSink,
+    ) -> Result<Option<Response>, ExchangeError> {
+        let length = within(self.silence, self.stream.read(&mut self.buffer)).await?;
+        if length == 0 {
+            return reader.feed_end().map(Some).ok_or(ExchangeError::Closed);
+        }
+        Ok(reader.feed_to(&self.buffer[..length], sink)?)
+    }
 }
 
-async fn within_silence<T>(io: impl Future<Output = io::Result<T>>) -> Result<T, ExchangeError> {
-    Ok(tokio::time::timeout(SILENCE, io).await.map_err(|_| ExchangeError::Silent)??)
+async fn within<T>(silence: Duration, io: impl Future<Output = io::Result<T>>) -> Result<T, ExchangeError> {
+    Ok(tokio::time::timeout(silence, io).await.map_err(|_| ExchangeError::Silent(silence))??)
 }
 
 /// A place for a connection that is opened when needed and kept while the server keeps it.
@@ -160,6 +187,28 @@ pub async fn request_once(endpoint: &Endpoint, method: &str, path: &str) -> Resu
     let mut connection = Connection::open(endpoint, BUFFER_BYTES).await?;
     let response = connection.exchange(&bodiless(method, endpoint, path), |_| {}).await?;
     Expected::Body.check(response)
+}
+
+/// Sends one request without a body, on a connection of its own; the payload of the answer, which must be 200.
+///
+/// # Errors
+/// As [`request_once`].
+pub async fn fetch(endpoint: &Endpoint, path: &str) -> Result<Vec<u8>, ExchangeError> {
+    struct Kept(Vec<u8>);
+    impl ResponseSink for Kept {
+        fn payload(&mut self, piece: &[u8]) {
+            self.0.extend_from_slice(piece);
+        }
+    }
+    let (mut reader, mut kept) = (ResponseReader::default(), Kept(Vec::new()));
+    let mut connection = Connection::open(endpoint, BUFFER_BYTES).await?;
+    connection.send(&bodiless("GET", endpoint, path)).await?;
+    loop {
+        if let Some(response) = connection.read_some(&mut reader, &mut kept).await? {
+            Expected::Body.check(response)?;
+            return Ok(kept.0);
+        }
+    }
 }
 
 #[cfg(test)]

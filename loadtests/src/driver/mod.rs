@@ -7,10 +7,12 @@
 //!   The load that CPU per request is measured under.
 //! - [`open`]: arrivals at a fixed rate whatever the answers do; latency counts from when a request was
 //!   due. The load that latency is measured under.
+//! - [`replay`]: a workload as it comes, each request with its own text, and what became of each.
 //! - [`streams`]: many streams open at once. The load that memory is measured under.
 //!
 //! Everything runs on the current thread and spawns onto the caller's [`tokio::task::LocalSet`].
 
+mod chunk;
 mod chunked;
 pub mod closed;
 mod connection;
@@ -18,18 +20,22 @@ mod endpoint;
 mod events;
 pub mod open;
 mod pacer;
+pub mod replay;
 mod request;
 mod response;
+mod sse;
 pub mod streams;
 mod tally;
 
+pub use chunk::{Chunk, Usage};
 pub use chunked::ChunkedDecoder;
-pub use connection::{Connection, ExchangeError, Expected, request_once};
+pub use connection::{Connection, ExchangeError, Expected, fetch, request_once};
 pub use endpoint::{Endpoint, EndpointError};
 pub use events::EventCounter;
 pub use pacer::Pacer;
-pub use request::{ChatRequest, bodiless};
-pub use response::{Response, ResponseError, ResponseReader};
+pub use request::{ChatRequest, bodiless, post};
+pub use response::{Response, ResponseError, ResponseReader, ResponseSink};
+pub use sse::SseReader;
 pub use tally::{Failures, Tally};
 
 use std::rc::Rc;

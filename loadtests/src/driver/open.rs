@@ -8,7 +8,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{Job, Pacer, Tally, connection::Slot};
-use crate::Error;
+use crate::{Error, workload::Arrivals};
 
 /// Arrivals at a fixed mean rate.
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +53,7 @@ impl OpenLoop {
     /// When requests come due, from the start.
     pub fn arrivals(&self) -> impl Iterator<Item = Duration> + use<> {
         let Self { rate, duration, seed } = *self;
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut at = Duration::ZERO;
-        std::iter::from_fn(move || {
-            let gap = -(1.0 - random.f64()).ln() / rate;
-            at += Duration::from_secs_f64(gap);
-            (at < duration).then_some(at)
-        })
+        Arrivals::Poisson.times(rate, seed).take_while(move |at| *at < duration)
     }
 }
 

@@ -19,16 +19,7 @@ const TEXT: &[u8] = b"A gearbox trades speed for torque; the right gear depends 
 impl ChatRequest {
     /// Head and body as they go to `endpoint`.
     pub fn to_bytes(&self, endpoint: &Endpoint) -> Vec<u8> {
-        let body = self.body();
-        let head = format!(
-            "POST {} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nContent-Type: application/json\r\n\
-             User-Agent: OpenAI/Python 2.8.0\r\nX-Stainless-Lang: python\r\nX-Stainless-Async: false\r\n\
-             X-Stainless-Retry-Count: 0\r\nContent-Length: {}\r\n\r\n",
-            endpoint.path_of("/v1/chat/completions"),
-            endpoint.authority(),
-            body.len()
-        );
-        [head.into_bytes(), body].concat()
+        post(endpoint, "/v1/chat/completions", &self.body())
     }
 
     fn body(&self) -> Vec<u8> {
@@ -43,6 +34,19 @@ impl ChatRequest {
         body.extend_from_slice(after.as_bytes());
         body
     }
+}
+
+/// A request with a JSON body, head as the official Python SDK sends it.
+pub fn post(endpoint: &Endpoint, route: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\nContent-Type: application/json\r\n\
+         User-Agent: OpenAI/Python 2.8.0\r\nX-Stainless-Lang: python\r\nX-Stainless-Async: false\r\n\
+         X-Stainless-Retry-Count: 0\r\nContent-Length: {}\r\n\r\n",
+        endpoint.path_of(route),
+        endpoint.authority(),
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// A request without a body.

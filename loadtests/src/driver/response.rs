@@ -33,6 +33,17 @@ pub struct Response {
     pub done: bool,
 }
 
+/// Takes what a response consists of, as it comes.
+pub trait ResponseSink {
+    /// A header field of the head.
+    fn header(&mut self, _name: &str, _value: &[u8]) {}
+    /// A piece of the payload, cut anywhere.
+    fn payload(&mut self, _piece: &[u8]) {}
+}
+
+/// Drops everything.
+impl ResponseSink for () {}
+
 /// Reads one response from pieces cut anywhere.
 #[derive(Debug, Default)]
 pub struct ResponseReader {
@@ -63,10 +74,22 @@ impl ResponseReader {
     /// # Errors
     /// Where the bytes are not one HTTP/1.1 response.
     pub fn feed(&mut self, piece: &[u8]) -> Result<Option<Response>, ResponseError> {
+        self.feed_to(piece, &mut ())
+    }
+
+    /// As [`Self::feed`]; hands what the response consists of to `sink`.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub fn feed_to(
+        &mut self,
+        piece: &[u8],
+        sink: &mut impl ResponseSink,
+    ) -> Result<Option<Response>, ResponseError> {
         let used = match self.stage {
-            Stage::Head => self.feed_head(piece)?,
+            Stage::Head => self.feed_head(piece, sink)?,
             Stage::Sized { .. } | Stage::Chunked(_) | Stage::UntilClose | Stage::Complete => {
-                self.feed_body(piece)?
+                self.feed_body(piece, sink)?
             }
         };
         let complete = matches!(self.stage, Stage::Complete);
@@ -86,6 +109,11 @@ impl ResponseReader {
         matches!(self.stage, Stage::Head) && self.head.is_empty()
     }
 
+    /// The status, once the head is there.
+    pub fn status(&self) -> Option<u16> {
+        (!matches!(self.stage, Stage::Head)).then_some(self.status)
+    }
+
     /// Whole events so far.
     pub fn events(&self) -> u64 {
         self.events.events()
@@ -102,10 +130,10 @@ impl ResponseReader {
     }
 
     /// Reads the head, and whatever of the body follows it; returns how much of `piece` was used.
-    fn feed_head(&mut self, piece: &[u8]) -> Result<usize, ResponseError> {
+    fn feed_head(&mut self, piece: &[u8], sink: &mut impl ResponseSink) -> Result<usize, ResponseError> {
         if self.head.is_empty() {
-            return match self.parse_head(piece)? {
-                Some(length) => Ok(length + self.feed_body(&piece[length..])?),
+            return match self.parse_head(piece, sink)? {
+                Some(length) => Ok(length + self.feed_body(&piece[length..], sink)?),
                 None => {
                     self.head.extend_from_slice(piece);
                     Ok(piece.len())
@@ -115,8 +143,8 @@ impl ResponseReader {
         let mut head = std::mem::take(&mut self.head);
         let before = head.len();
         head.extend_from_slice(piece);
-        match self.parse_head(&head)? {
-            Some(length) => Ok(length - before + self.feed_body(&head[length..])?),
+        match self.parse_head(&head, sink)? {
+            Some(length) => Ok(length - before + self.feed_body(&head[length..], sink)?),
             None if head.len() > MAX_HEAD_BYTES => Err(ResponseError::Malformed("head too long")),
             None => {
                 self.head = head;
@@ -126,7 +154,11 @@ impl ResponseReader {
     }
 
     /// Parses a whole head and sets the stage after it; returns its length.
-    fn parse_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, ResponseError> {
+    fn parse_head(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl ResponseSink,
+    ) -> Result<Option<usize>, ResponseError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut headers);
         let length = match parsed.parse(bytes) {
@@ -139,6 +171,7 @@ impl ResponseReader {
         self.stage = Stage::UntilClose;
         for header in parsed.headers {
             self.apply_header(header)?;
+            sink.header(header.name, header.value.trim_ascii());
         }
         Ok(Some(length))
     }
@@ -166,11 +199,12 @@ impl ResponseReader {
     }
 
     /// Reads body bytes; returns how many belonged to this response.
-    fn feed_body(&mut self, piece: &[u8]) -> Result<usize, ResponseError> {
+    fn feed_body(&mut self, piece: &[u8], sink: &mut impl ResponseSink) -> Result<usize, ResponseError> {
         let Self { stage, events, body_bytes, .. } = self;
         let mut take = |payload: &[u8]| {
             *body_bytes += payload.len() as u64;
             events.feed(payload);
+            sink.payload(payload);
         };
         match stage {
             Stage::Head | Stage::Complete => Ok(0),

@@ -5,3 +5,4 @@ mod cli;
 mod common;
 mod driver;
 mod mock;
+mod replay;

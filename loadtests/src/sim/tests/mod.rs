@@ -1,0 +1,7 @@
+//! The engine as a whole.
+
+mod fixture;
+mod forecasts;
+mod life;
+mod paces;
+mod scheduling;
