@@ -1,5 +1,7 @@
 //! The commands of the binary.
 
+mod engine;
+mod engines;
 mod run;
 mod streams;
 
@@ -9,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use gearshift_loadtests::{
     Error,
     bench::{self, BenchOptions},
+    demo::{self, DemoOptions},
     mock::{self, Settings},
     system,
 };
@@ -25,18 +28,24 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve a stub in the shape of vLLM, for measuring proxies: it answers at once and computes nothing.
     Mock(MockOptions),
+    /// Serve a fleet of simulated vLLM engines, one for each backend of a configuration.
+    Engines(engines::EnginesOptions),
+    /// Serve one simulated vLLM engine, set up as `vllm serve` is.
+    Engine(Box<engine::EngineOptions>),
     /// Measure what a request costs through Gearshift and its peers.
     Bench(BenchOptions),
     /// Send a workload in an open loop, and report what its users would feel.
     Run(run::RunOptions),
     /// Open many streams at once and count those that do not deliver every chunk.
     Streams(streams::StreamsOptions),
+    /// Show Gearshift against round robin, live, over six simulated engines.
+    Demo(DemoOptions),
 }
 
 impl Command {
     /// Whether it runs until it is told to end.
     pub(crate) fn serves(&self) -> bool {
-        matches!(self, Self::Mock(_))
+        matches!(self, Self::Mock(_) | Self::Engines(_) | Self::Engine(_))
     }
 }
 
@@ -61,9 +70,12 @@ pub(crate) struct MockOptions {
 pub(crate) async fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Mock(options) => serve_mock(options).await,
+        Command::Engines(options) => engines::run(options).await,
+        Command::Engine(options) => engine::run(*options).await,
         Command::Bench(options) => print(&bench::run(&options).await?.table()),
         Command::Run(options) => run::run(options).await,
         Command::Streams(options) => streams::run(options).await,
+        Command::Demo(options) => print(&demo::run(&options).await?),
     }
 }
 

@@ -1,16 +1,19 @@
 //! Load tests and benchmarks for Gearshift, without GPUs.
 //!
 //! - [`mock`]: a stub that answers like vLLM and does nothing, so that a proxy before it is what costs.
+//! - [`demo`]: Gearshift against round robin, live, over simulated engines.
 //! - [`driver`]: load, and a client that checks every byte's worth of what comes back.
 //! - [`mod@bench`]: what a request costs through Gearshift, and through its peers, in one run.
 //! - [`report`]: statistics, tables and plots.
 //! - [`scenario`]: fleets of simulated engines, described by a Gearshift configuration.
+//! - [`serve`]: simulated engines behind HTTP, with vLLM's API.
 //! - [`sim`]: a simulated vLLM engine, pure: time is an argument.
 //! - [`workload`]: which requests come, when, and what they share.
 //!
 //! Linux only: CPU and memory are read from `/proc`.
 
 pub mod bench;
+pub mod demo;
 pub mod driver;
 mod error;
 pub mod mock;
@@ -18,6 +21,7 @@ pub mod options;
 pub mod procfs;
 pub mod report;
 pub mod scenario;
+pub mod serve;
 pub mod sim;
 pub mod system;
 pub mod workload;

@@ -6,3 +6,4 @@ mod common;
 mod driver;
 mod mock;
 mod replay;
+mod serve;
