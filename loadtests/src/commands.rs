@@ -2,6 +2,7 @@
 
 mod engine;
 mod engines;
+mod route;
 mod run;
 mod streams;
 
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Streams(streams::StreamsOptions),
     /// Show Gearshift against round robin, live, over six simulated engines.
     Demo(DemoOptions),
+    /// Compare routing policies over simulated fleets, in virtual time.
+    Route(route::RouteOptions),
 }
 
 impl Command {
@@ -76,6 +79,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
         Command::Run(options) => run::run(options).await,
         Command::Streams(options) => streams::run(options).await,
         Command::Demo(options) => print(&demo::run(&options).await?),
+        Command::Route(options) => route::run(options).await,
     }
 }
 

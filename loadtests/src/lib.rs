@@ -8,6 +8,7 @@
 //! - [`scenario`]: fleets of simulated engines, described by a Gearshift configuration.
 //! - [`serve`]: simulated engines behind HTTP, with vLLM's API.
 //! - [`sim`]: a simulated vLLM engine, pure: time is an argument.
+//! - [`study`]: routing studies in virtual time.
 //! - [`workload`]: which requests come, when, and what they share.
 //!
 //! Linux only: CPU and memory are read from `/proc`.
@@ -23,6 +24,7 @@ pub mod report;
 pub mod scenario;
 pub mod serve;
 pub mod sim;
+pub mod study;
 pub mod system;
 pub mod workload;
 

@@ -7,3 +7,4 @@ mod driver;
 mod mock;
 mod replay;
 mod serve;
+mod study;

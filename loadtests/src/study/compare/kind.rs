@@ -1,0 +1,101 @@
+//! The policies that can be compared.
+
+use gearshift_config::{Objective, Slo};
+
+use crate::study::{
+    CacheAware, Gearshift, LeastOutstanding, Oracle, PeakEwma, Policy, PowerOfTwo, Random, RoundRobin,
+    Weighted,
+};
+
+/// A policy, by name.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Each in turn.
+    RoundRobin,
+    /// Any.
+    Random,
+    /// Fewest requests under way.
+    LeastOutstanding,
+    /// The less busy of two.
+    P2c,
+    /// The less busy of two, by peak-sensitive latency.
+    P2cPeakEwma,
+    /// SGLang's rule.
+    CacheAware,
+    /// llm-d's scorers.
+    WeightedScorer,
+    /// The selector.
+    Gearshift,
+    /// The engines' true state, greedily.
+    Oracle,
+}
+
+impl Kind {
+    /// All of them, in the order reports use.
+    pub const ALL: [Self; 9] = [
+        Self::RoundRobin,
+        Self::Random,
+        Self::LeastOutstanding,
+        Self::P2c,
+        Self::P2cPeakEwma,
+        Self::CacheAware,
+        Self::WeightedScorer,
+        Self::Gearshift,
+        Self::Oracle,
+    ];
+
+    /// The policy itself. Objective and limits matter to Gearshift alone: no other knows of them.
+    pub fn build(self, objective: Objective, slo: Slo, seed: u64) -> Box<dyn Policy> {
+        match self {
+            Self::RoundRobin => Box::new(RoundRobin::default()),
+            Self::Random => Box::new(Random::new(seed)),
+            Self::LeastOutstanding => Box::new(LeastOutstanding::new(seed)),
+            Self::P2c => Box::new(PowerOfTwo::new(seed)),
+            Self::P2cPeakEwma => Box::new(PeakEwma::new(seed)),
+            Self::CacheAware => Box::new(CacheAware::new(seed)),
+            Self::WeightedScorer => Box::new(Weighted::new(seed)),
+            Self::Gearshift => Box::new(Gearshift::new(objective, slo, seed)),
+            Self::Oracle => Box::new(Oracle::new(seed)),
+        }
+    }
+
+    /// Whether it is run with this seed. The oracle looks into the future, which costs more than all others together: it
+    /// takes part once.
+    pub fn takes_part(self, seed: u64) -> bool {
+        self != Self::Oracle || seed == 0
+    }
+
+    /// Its name in reports and files.
+    pub fn name(self) -> &'static str {
+        self.build(Objective::Latency, Slo::default(), 0).name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_called_the_same_everywhere() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.to_possible_value().unwrap().get_name(), kind.name());
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+        assert_eq!(Kind::ALL.len(), Kind::value_variants().len());
+    }
+}

@@ -1,0 +1,383 @@
+//! The loop: engines, arrivals, scrapes, health checks and faults, in order of virtual time.
+
+use std::{sync::Arc, time::Duration};
+
+use gearshift_selector::{ScrapedLoad, Usage};
+
+use super::{
+    End, Fleet, Outcome, Settings, Summary, Tally,
+    event::{Agenda, Answer, Ending, Event},
+    policy::{News, Policy, Signal, Ticket, View},
+    router::{RetryBudget, Ride, Rides},
+    station::{Doom, Station},
+    trip::Trip,
+    watch::Watch,
+};
+use crate::sim::{Moment, Output, OutputKind, SpecError};
+
+/// Routes `trips`, which come in order of time, through a fleet by a policy, until the last one has ended. Every
+/// request's row goes to `visit` as it ends. Deterministic: the same arguments give the same rows.
+///
+/// # Errors
+/// Where an engine of the fleet cannot be.
+pub fn run(
+    fleet: &Fleet,
+    trips: impl IntoIterator<Item = Arc<Trip>>,
+    policy: &mut (impl Policy + ?Sized),
+    settings: &Settings,
+    seed: u64,
+    visit: impl FnMut(&Outcome),
+) -> Result<Summary, SpecError> {
+    let engine = |(at, member)| Station::new(member, seed.wrapping_mul(0x9E37_79B9).wrapping_add(at));
+    let stations = (0u64..).zip(&fleet.members).map(engine).collect::<Result<Vec<_>, _>>()?;
+    let kv_tokens: Vec<u64> = stations.iter().map(Station::kv_tokens).collect();
+    policy.begin(fleet, &kv_tokens);
+    let mut run = Run::new(fleet, stations, policy, settings, seed, visit);
+    let mut trips = trips.into_iter().peekable();
+    loop {
+        match run.next(trips.peek().map(|trip| trip.at)) {
+            Next::Engine(at, engine) => run.advance(engine, at),
+            Next::Event => run.event(),
+            Next::Arrival => trips.next().into_iter().for_each(|trip| run.arrive(trip)),
+            Next::Nothing => return Ok(run.summary()),
+        }
+    }
+}
+
+/// What comes next.
+enum Next {
+    Engine(Moment, usize),
+    Event,
+    Arrival,
+    Nothing,
+}
+
+/// A run under way.
+pub(super) struct Run<'r, P: ?Sized, V> {
+    pub(super) fleet: &'r Fleet,
+    pub(super) settings: &'r Settings,
+    pub(super) policy: &'r mut P,
+    visit: V,
+    pub(super) now: Moment,
+    pub(super) agenda: Agenda,
+    pub(super) stations: Vec<Station>,
+    /// When each engine next puts something out.
+    pub(super) due: Vec<Moment>,
+    /// When each engine's progress was last looked up.
+    counted: Vec<Moment>,
+    pub(super) watches: Vec<Watch>,
+    pub(super) healthy: Vec<bool>,
+    pub(super) outstanding: Vec<u32>,
+    pub(super) scrapes: Vec<Option<ScrapedLoad>>,
+    pub(super) rides: Rides,
+    budget: RetryBudget,
+    rng: fastrand::Rng,
+    outputs: Vec<Output>,
+    summary: Summary,
+}
+
+impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
+    fn new(
+        fleet: &'r Fleet,
+        stations: Vec<Station>,
+        policy: &'r mut P,
+        settings: &'r Settings,
+        seed: u64,
+        visit: V,
+    ) -> Self {
+        let engines = stations.len();
+        let mut agenda = Agenda::default();
+        let scrape_every = policy.scrape_interval();
+        for at in 0..engines {
+            // Spread over the interval, as watchers that were not started in step.
+            let phase = (at as f64 + 0.5) / engines as f64;
+            let after = |every: Duration| Moment(0).after_seconds(every.as_secs_f64() * phase);
+            agenda.enter(after(settings.watching.health_interval), Event::Check(at, true));
+            agenda.enter(after(scrape_every), Event::Scrape(at));
+        }
+        for (number, fault) in settings.faults.iter().enumerate() {
+            agenda.enter(fault.from, Event::Fault(number, true));
+            agenda.enter(fault.until, Event::Fault(number, false));
+        }
+        Self {
+            fleet,
+            settings,
+            policy,
+            visit,
+            now: Moment(0),
+            agenda,
+            due: vec![Moment(u64::MAX); engines],
+            counted: vec![Moment(0); engines],
+            watches: (0..engines).map(|_| Watch::new()).collect(),
+            healthy: vec![true; engines],
+            outstanding: vec![0; engines],
+            scrapes: vec![None; engines],
+            rides: Rides::default(),
+            budget: RetryBudget::new(settings.retries.budget),
+            rng: fastrand::Rng::with_seed(seed),
+            outputs: Vec::new(),
+            summary: Summary { backends: vec![Tally::default(); engines], ..Summary::default() },
+            stations,
+        }
+    }
+
+    fn next(&self, arrival: Option<Moment>) -> Next {
+        if self.rides.live() == 0 && arrival.is_none() {
+            return Next::Nothing;
+        }
+        let never = Moment(u64::MAX);
+        let engine = (0..self.due.len()).min_by_key(|&at| self.due[at]);
+        let engine_at = engine.map_or(never, |at| self.due[at]);
+        let event_at = self.agenda.next_at().unwrap_or(never);
+        let arrival_at = arrival.unwrap_or(never);
+        match engine {
+            Some(at) if engine_at <= event_at && engine_at <= arrival_at => Next::Engine(engine_at, at),
+            _ if event_at <= arrival_at && event_at < never => Next::Event,
+            _ => Next::Arrival,
+        }
+    }
+
+    fn event(&mut self) {
+        let Some((at, event)) = self.agenda.pop() else { return };
+        self.pass_time(at);
+        match event {
+            Event::Reaches(ticket) => self.reaches(ticket),
+            Event::Comes(ticket, answer) => self.comes(ticket, answer),
+            Event::Check(engine, regular) => self.check(engine, regular),
+            Event::Scrape(engine) => self.scrape(engine),
+            Event::Fault(number, begins) => self.fault(number, begins),
+        }
+    }
+
+    /// Time goes on to `at`, with what is in the system counted meanwhile.
+    fn pass_time(&mut self, at: Moment) {
+        self.summary.request_seconds += f64::from(self.rides.live()) * at.seconds_since(self.now);
+        self.now = self.now.max(at);
+    }
+
+    fn arrive(&mut self, trip: Arc<Trip>) {
+        self.pass_time(trip.at);
+        self.summary.requests += 1;
+        self.budget.deposit();
+        let ticket = self.rides.enter(trip);
+        self.send(ticket);
+    }
+
+    /// Sends a request to a backend that was not tried yet.
+    fn send(&mut self, ticket: Ticket) {
+        if self.policy.counts_tokens() {
+            self.count_tokens();
+        }
+        let Some(ride) = self.rides.get(ticket) else { return };
+        let view = View {
+            now: self.now,
+            healthy: &self.healthy,
+            outstanding: &self.outstanding,
+            scrapes: &self.scrapes,
+            stations: &self.stations,
+        };
+        let Some(chosen) = self.policy.send(ticket, &ride.trip, &ride.tried, &view) else {
+            return self.end(ticket, End::Unreachable);
+        };
+        ride.backend = chosen;
+        ride.last = self.now;
+        if self.outstanding[chosen] == 0 {
+            self.watches[chosen].heard(self.now);
+        }
+        self.outstanding[chosen] += 1;
+        self.summary.backends[chosen].sent += 1;
+        self.agenda.enter(self.later(chosen), Event::Reaches(ticket));
+    }
+
+    /// Half a round trip from now.
+    pub(super) fn later(&self, engine: usize) -> Moment {
+        self.half_way(engine, self.now)
+    }
+
+    fn half_way(&self, engine: usize, from: Moment) -> Moment {
+        from.after_seconds(self.fleet.members[engine].round_trip.as_secs_f64() / 2.0)
+    }
+
+    /// Carries an engine to `at` and puts what it says on the wire.
+    pub(super) fn advance(&mut self, engine: usize, at: Moment) {
+        self.pass_time(at);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.stations[engine].advance(at, &mut outputs);
+        for output in outputs.drain(..) {
+            let answer = match output.kind {
+                OutputKind::Tokens { first: true, .. } => Answer::First,
+                OutputKind::Tokens { first: false, .. } => continue,
+                OutputKind::Finished { cached_tokens, preemptions, joules } => {
+                    Answer::Last(Ending { cached_tokens, preemptions, joules })
+                }
+                OutputKind::Aborted => Answer::Cut,
+            };
+            let ticket = Ticket::from_key(output.id.0);
+            self.agenda.enter(self.half_way(engine, output.at).max(at), Event::Comes(ticket, answer));
+        }
+        self.outputs = outputs;
+        self.due[engine] = self.stations[engine].due();
+    }
+
+    /// A request is at its engine.
+    fn reaches(&mut self, ticket: Ticket) {
+        let Some(ride) = self.rides.get(ticket) else { return };
+        let engine = ride.backend;
+        match self.stations[engine].arrive(ticket, &ride.trip, self.now, &mut self.rng) {
+            Ok(doom) => {
+                (ride.taken, ride.doom) = (true, doom);
+                self.due[engine] = self.stations[engine].due();
+            }
+            Err(answer) => self.agenda.enter(self.later(engine), Event::Comes(ticket, answer)),
+        }
+    }
+
+    /// Something is back at the router.
+    pub(super) fn comes(&mut self, ticket: Ticket, answer: Answer) {
+        let Some(ride) = self.rides.get(ticket) else { return };
+        let backend = ride.backend;
+        match answer {
+            Answer::First => {
+                ride.first = Some(self.now);
+                ride.last = self.now;
+                self.watches[backend].heard(self.now);
+                self.policy.heard(ticket, backend, Signal::FirstToken, self.now);
+                self.tell_tokens(ticket, 1);
+            }
+            Answer::Last(ending) => self.last(ticket, ending),
+            Answer::Broken => {
+                self.policy.learned(backend, News::Failed, self.now);
+                self.agenda.enter(self.now, Event::Check(backend, false));
+                self.retry(ticket, End::Unreachable);
+            }
+            Answer::Busy => {
+                self.policy.learned(backend, News::Failed, self.now);
+                self.retry(ticket, End::Error);
+            }
+            Answer::Error => {
+                self.lose(ticket);
+                self.end(ticket, End::Error);
+            }
+            Answer::Cut => {
+                self.lose(ticket);
+                self.end(ticket, End::Cut);
+            }
+        }
+    }
+
+    /// The whole answer is here.
+    fn last(&mut self, ticket: Ticket, ending: Ending) {
+        let Some(ride) = self.rides.get(ticket) else { return };
+        let (backend, doom, tokens) = (ride.backend, ride.doom, ride.trip.output_tokens);
+        let (prompt_tokens, cached) = (ride.trip.prompt_tokens, ending.cached_tokens);
+        ride.ending = Some(ending);
+        ride.last = self.now;
+        self.watches[backend].heard(self.now);
+        if doom == Some(Doom::Cut) {
+            return self.comes(ticket, Answer::Cut);
+        }
+        self.tell_tokens(ticket, tokens);
+        let usage = Usage {
+            prompt_tokens,
+            completion_tokens: tokens,
+            cached_tokens: self.settings.reports_cached.then_some(cached),
+        };
+        self.outstanding[backend] -= 1;
+        self.policy.heard(ticket, backend, Signal::Finished(usage), self.now);
+        self.summary.backends[backend].whole += 1;
+        self.end(ticket, if doom.is_some() { End::Cut } else { End::Whole });
+    }
+
+    /// The policy is told that an answer has so many tokens now.
+    fn tell_tokens(&mut self, ticket: Ticket, tokens: u32) {
+        let Some(ride) = self.rides.get(ticket) else { return };
+        let more = tokens.saturating_sub(ride.tokens);
+        if more > 0 {
+            ride.tokens = tokens;
+            self.policy.heard(ticket, ride.backend, Signal::Progress(more), self.now);
+        }
+    }
+
+    /// Looks up the tokens of running answers where that was not done lately.
+    fn count_tokens(&mut self) {
+        for engine in 0..self.stations.len() {
+            if self.now.seconds_since(self.counted[engine]) < self.settings.progress_every.as_secs_f64() {
+                continue;
+            }
+            self.counted[engine] = self.now;
+            self.advance(engine, self.now);
+            let (rides, policy, now) = (&mut self.rides, &mut *self.policy, self.now);
+            self.stations[engine].progress(|ticket, tokens| {
+                let Some(ride) = rides.get(ticket).filter(|ride| ride.first.is_some()) else { return };
+                let more = tokens.saturating_sub(ride.tokens);
+                if more > 0 {
+                    (ride.tokens, ride.last) = (tokens, now);
+                    policy.heard(ticket, ride.backend, Signal::Progress(more), now);
+                }
+            });
+        }
+    }
+
+    /// Another backend is tried, where there is one and the budget allows it.
+    fn retry(&mut self, ticket: Ticket, otherwise: End) {
+        self.lose(ticket);
+        let Some(ride) = self.rides.get(ticket) else { return };
+        let tried = ride.tried.len();
+        let others = tried < self.settings.retries.attempts as usize && tried + 1 < self.stations.len();
+        if !(others && self.budget.withdraw()) {
+            return self.end(ticket, otherwise);
+        }
+        ride.tried.push(ride.backend);
+        self.summary.retries += 1;
+        if let Some(ticket) = self.rides.again(ticket) {
+            self.send(ticket);
+        }
+    }
+
+    /// The attempt came to nothing.
+    fn lose(&mut self, ticket: Ticket) {
+        let Some(ride) = self.rides.get(ticket) else { return };
+        self.outstanding[ride.backend] -= 1;
+        self.policy.heard(ticket, ride.backend, Signal::Lost, self.now);
+    }
+
+    /// The request is over; it has left its backend's count.
+    fn end(&mut self, ticket: Ticket, end: End) {
+        let Some(ride) = self.rides.leave(ticket) else { return };
+        self.summary.ended = self.now;
+        (self.visit)(&outcome(&ride, end, self.now));
+    }
+
+    fn summary(mut self) -> Summary {
+        for (engine, tally) in self.summary.backends.iter_mut().enumerate() {
+            let totals = self.stations[engine].totals();
+            tally.busy_s = totals.busy_s;
+            tally.cost_usd = totals.busy_s * self.fleet.members[engine].price_usd_per_s();
+            tally.joules = totals.joules;
+            (tally.prefix_queries, tally.prefix_hits) = (totals.prefix_queries, totals.prefix_hits);
+        }
+        self.summary
+    }
+}
+
+fn outcome(ride: &Ride, end: End, now: Moment) -> Outcome {
+    let trip = &ride.trip;
+    let between = |first: Moment| ride.last.seconds_since(first) / f64::from(ride.tokens.max(2) - 1);
+    let ending = ride.ending;
+    Outcome {
+        id: trip.id,
+        class: trip.class,
+        backend: (end != End::Unreachable).then_some(ride.backend),
+        retries: u32::try_from(ride.tried.len()).unwrap_or(u32::MAX),
+        end,
+        at: trip.at,
+        ttft_s: ride.first.map(|first| first.seconds_since(trip.at)),
+        tpot_s: ride.first.filter(|_| ride.tokens > 1).map(between),
+        e2e_s: now.seconds_since(trip.at),
+        prompt_tokens: trip.prompt_tokens,
+        cached_tokens: ending.map_or(0, |ending| ending.cached_tokens),
+        output_tokens: ride.tokens,
+        preemptions: ending.map_or(0, |ending| ending.preemptions),
+        joules: ending.map_or(0.0, |ending| ending.joules),
+    }
+}
