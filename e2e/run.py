@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import json
 import os
 import platform
 import shutil
@@ -99,13 +100,17 @@ def arguments() -> argparse.Namespace:
         "--only", action="append", metavar="STAGE", choices=names, help=f"of: {', '.join(names)}"
     )
     parser.add_argument("--stay", action="store_true", help="keep the fleet up after the tests, until Ctrl-C")
+    parser.add_argument(
+        "--prepare", action="store_true", help="only install vLLM and SmolLM2, and print where they are, as JSON"
+    )
     return parser.parse_args()
 
 
 def bring_up(children: Children, options: argparse.Namespace) -> Fleet:
     """Installs what is missing and starts everything; the engines start while the rest is set up."""
     say("python environments")
-    install.engines_and_clients()
+    install.engine()
+    install.clients()
     say("vLLM servers start")
     engines = tuple(services.start_engine(children, spec) for spec in services.ENGINES)
     say("node packages")
@@ -181,8 +186,17 @@ def end_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def prepare() -> int:
+    """Installs an engine and its model for whoever wants to run them; the last line printed says where."""
+    engine, model = install.engine(), install.model("smollm2.py")
+    print(json.dumps({"vllm": str(engine), "model": str(model)}))
+    return 0
+
+
 def main() -> int:
     options = arguments()
+    if options.prepare:
+        return prepare()
     signal.signal(signal.SIGTERM, end_by_signal)
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)

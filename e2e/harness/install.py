@@ -124,8 +124,14 @@ def gearshift() -> Path:
     return cargo_target() / "release" / "gearshift"
 
 
-def engines_and_clients() -> None:
-    """All that comes from the Python registry."""
+def engine() -> Path:
+    """The environment that vLLM runs in."""
     tools()
     environment(ENGINE, REQUIREMENTS / "engine.txt", finish=name_the_engine)
+    return ENGINE
+
+
+def clients() -> None:
+    """The environment of the Python SDKs."""
+    tools()
     environment(CLIENTS, REQUIREMENTS / "clients.txt")

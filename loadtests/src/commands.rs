@@ -2,9 +2,11 @@
 
 mod engine;
 mod engines;
+mod fit_hardware;
 mod route;
 mod run;
 mod streams;
+mod validate;
 
 use std::{io::Write as _, net::SocketAddr, time::Duration};
 
@@ -13,8 +15,10 @@ use gearshift_loadtests::{
     Error,
     bench::{self, BenchOptions},
     demo::{self, DemoOptions},
+    fit::FitOptions,
     mock::{self, Settings},
     system,
+    validate::ValidateOptions,
 };
 
 /// Load tests and benchmarks for Gearshift.
@@ -39,10 +43,14 @@ pub(crate) enum Command {
     Run(run::RunOptions),
     /// Open many streams at once and count those that do not deliver every chunk.
     Streams(streams::StreamsOptions),
+    /// Fit the simulator's factors to measured kernels and measured serving.
+    FitHardware(FitOptions),
     /// Show Gearshift against round robin, live, over six simulated engines.
     Demo(DemoOptions),
     /// Compare routing policies over simulated fleets, in virtual time.
     Route(route::RouteOptions),
+    /// Hold the simulated engine against real vLLM on this machine's CPU, and against measured GPUs.
+    Validate(ValidateOptions),
 }
 
 impl Command {
@@ -78,8 +86,10 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
         Command::Bench(options) => print(&bench::run(&options).await?.table()),
         Command::Run(options) => run::run(options).await,
         Command::Streams(options) => streams::run(options).await,
+        Command::FitHardware(options) => fit_hardware::run(&options),
         Command::Demo(options) => print(&demo::run(&options).await?),
         Command::Route(options) => route::run(options).await,
+        Command::Validate(options) => validate::run(&options).await,
     }
 }
 

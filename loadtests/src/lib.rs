@@ -9,6 +9,7 @@
 //! - [`serve`]: simulated engines behind HTTP, with vLLM's API.
 //! - [`sim`]: a simulated vLLM engine, pure: time is an argument.
 //! - [`study`]: routing studies in virtual time.
+//! - [`validate`]: the simulated engine held against real ones.
 //! - [`workload`]: which requests come, when, and what they share.
 //!
 //! Linux only: CPU and memory are read from `/proc`.
@@ -17,6 +18,7 @@ pub mod bench;
 pub mod demo;
 pub mod driver;
 mod error;
+pub mod fit;
 pub mod mock;
 pub mod options;
 pub mod procfs;
@@ -26,6 +28,7 @@ pub mod serve;
 pub mod sim;
 pub mod study;
 pub mod system;
+pub mod validate;
 pub mod workload;
 
 pub use error::Error;

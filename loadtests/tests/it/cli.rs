@@ -53,6 +53,60 @@ fn streams_are_counted_and_memory_is_reported() {
 }
 
 #[test]
+fn a_workload_is_run_and_reported() {
+    let stub = Stub::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, records) = (path("report"), path("records.jsonl"));
+    let load = ["run", "--target", &stub.url, "--workload", "drift", "--rate", "100", "--duration", "0.5"];
+    let shape = [
+        "--seeds",
+        "1,2",
+        "--context",
+        "4096",
+        "--slo-ttft-ms",
+        "5000",
+        "--stretch",
+        "--arrivals",
+        "gamma:2",
+    ];
+    let files = ["--out", &out, "--records", &records, "--output", "json"];
+    let output = loadtest(&[&load[..], &shape, &files].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "no progress bar without a terminal");
+
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["conditions"]["model"], &report["total"]["failed"]), (&"stub".into(), &0.into()));
+    let requests = report["total"]["requests"].as_u64().unwrap();
+    let of = |part: &str| -> u64 {
+        report[part].as_object().unwrap().values().map(|figures| figures["requests"].as_u64().unwrap()).sum()
+    };
+    assert_eq!((of("classes"), of("seeds")), (requests, requests));
+    let lines = std::fs::read_to_string(records).unwrap();
+    assert_eq!(lines.lines().count() as u64, requests);
+    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(line["first_token_s"].as_f64() > line["due_s"].as_f64());
+    for name in ["run.json", "run.md", "run-ttft.svg", "run-e2e.svg"] {
+        assert!(folder.path().join("report").join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_says_why() {
+    let arguments = ["run", "--target", "http://127.0.0.1:1", "--model", "m"];
+    for (more, reason) in [
+        (["--workload", "nothing"], "one of steady, drift"),
+        (["--arrivals", "trace"], "workload steady is no trace"),
+        (["--rate", "0"], "expected a number above 0"),
+        (["--arrivals", "sometimes"], "gamma:CV"),
+    ] {
+        let output = loadtest(&[&arguments[..], &more].concat()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(reason), "{error}");
+    }
+}
+
+#[test]
 fn lost_streams_fail_the_command() {
     let stub = Stub::start();
     let output =
