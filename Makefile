@@ -8,6 +8,7 @@ SHELL := bash
 PYTHON ?= python3
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET_DIR)/release
+QUICK := $(TARGET_DIR)/quick
 REPORTS := target/reports
 
 # The pinned toolchain, under whichever name it is installed.
@@ -25,6 +26,11 @@ WITH_ONNXRUNTIME = library=$$($(PYTHON) tools/fetch_onnxruntime.py) && ORT_DYLIB
 help: ## List the targets (the default)
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | \
 		while IFS=$$'\t' read -r name what; do printf '  make %-14s %s\n' "$$name" "$$what"; done
+
+.PHONY: demo
+demo: ## Gearshift against round robin over six simulated engines, live, one minute
+	cargo build --profile quick --locked -p gearshift -p gearshift-loadtests
+	$(QUICK)/gearshift-loadtest demo --gearshift $(QUICK)/gearshift --out $(REPORTS) $(DEMO_ARGS)
 
 .PHONY: build
 build: ## Build the release binary: target/release/gearshift
@@ -73,6 +79,25 @@ bench: ## Cost per request and per stream, against nginx and HAProxy
 	mkdir -p $(REPORTS)
 	$(WITH_ONNXRUNTIME) PATH=$$PATH:/usr/sbin $(RELEASE)/gearshift-loadtest bench \
 		--gearshift $(RELEASE)/gearshift --out $(REPORTS)/bench.json
+
+.PHONY: route
+route: ## Routing policies side by side over simulated fleets, in virtual time
+	cargo build --release --locked -p gearshift-loadtests
+	$(RELEASE)/gearshift-loadtest route --out $(REPORTS) $(ROUTE_ARGS)
+
+.PHONY: simulator
+simulator: ## The simulated engine against real vLLM on this CPU and against measured GPUs, 25 minutes
+	cargo build --profile quick --locked -p gearshift-loadtests
+	rows=$$($(PYTHON) tools/aiconfigurator_kernels.py) && $(QUICK)/gearshift-loadtest validate \
+		--silicon $$rows/silicon_sample.csv --out $(REPORTS) $(SIMULATOR_ARGS)
+
+.PHONY: hardware-fit
+hardware-fit: ## Fit the simulator's factors to measured kernels and serving (fetches 140 MB once)
+	cargo build --profile quick --locked -p gearshift-loadtests
+	mkdir -p $(REPORTS)
+	cache=$$($(PYTHON) tools/aiconfigurator_kernels.py) && $(QUICK)/gearshift-loadtest fit-hardware \
+		--kernels $$cache/kernels --rows $$cache/silicon_sample.csv \
+		--out loadtests/data/hardware_fit.json --report $(REPORTS)/hardware-fit.json
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZ_SECONDS=60 (needs Rust nightly and cargo-fuzz)
