@@ -60,6 +60,11 @@ impl Calibration {
         (bounded(self.ttft.value()), bounded(self.tpot.value()))
     }
 
+    /// Whether any outcome was learned from.
+    pub(crate) fn knows(&self) -> bool {
+        self.at.load(Relaxed) > 0
+    }
+
     /// Factors and how many outcomes they rest on.
     pub(crate) fn read(&self) -> (f64, f64, u64) {
         let (ttft, tpot) = self.factors();

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Moment, PREFIX_BLOCK_BYTES,
+    calibration::Calibration,
     choose::RoutePolicy,
     decision::{Prediction, Ranked},
     eligible::MAX_CANDIDATES,
@@ -113,7 +114,20 @@ pub(crate) fn survey(
     into: &mut Candidates,
 ) {
     let mut guess = 0;
-    into.extend(indices.iter().map(|&index| candidate(group, index, policy, request, &mut guess)));
+    let stranger = stranger(group, indices);
+    into.extend(indices.iter().map(|&index| candidate(group, index, policy, request, stranger, &mut guess)));
+}
+
+/// Calibration assumed of a backend that has not answered yet: that of the others (geometric mean), for how far the prior is
+/// off is mostly the same for all; but no worse than the prior, for it may be they who are not what they claim. Left at 1,
+/// an engine that was not tried would look slower than its equals for ever wherever the prior is too slow.
+fn stranger(group: &Group, indices: &[Index]) -> (f64, f64) {
+    let known = indices.iter().map(|&index| &group.backends()[index].state.calibration).filter(|c| c.knows());
+    let (ttft, tpot, count) = known
+        .map(Calibration::factors)
+        .fold((0.0, 0.0, 0.0), |(a, b, n), (ttft, tpot)| (a + ttft.ln(), b + tpot.ln(), n + 1.0));
+    let mean = |sum: f64| (sum / f64::max(count, 1.0)).exp().min(1.0);
+    (mean(ttft), mean(tpot))
 }
 
 fn candidate(
@@ -121,6 +135,7 @@ fn candidate(
     index: Index,
     policy: &RoutePolicy,
     request: &Request<'_>,
+    stranger: (f64, f64),
     guess: &mut usize,
 ) -> Candidate {
     let (backend, constants) = (&group.backends()[index], group.constants(index));
@@ -146,7 +161,9 @@ fn candidate(
     };
     if let Some(prior) = constants.prior.as_ref().filter(|_| request.facts.work.has_prior()) {
         let situation = situation(backend, request, cached_tokens);
-        candidate.predict(prior, backend, constants, &situation, policy);
+        let calibration = &backend.state.calibration;
+        let factors = if calibration.knows() { calibration.factors() } else { stranger };
+        candidate.predict(prior, backend, constants, &situation, policy, factors);
         if request.prompt_tokens > constants.max_tokens {
             candidate.class = Class::TooShort;
         }
@@ -174,9 +191,9 @@ impl Candidate {
         constants: &Constants,
         s: &Situation,
         policy: &RoutePolicy,
+        factors: (f64, f64),
     ) {
         let terms = prior.terms(s);
-        let factors = backend.state.calibration.factors();
         let prediction = prediction(&terms, s, factors, backend.state.round_trip_s(), constants);
         // At the pace of decoding: the other factor has waiting in it.
         let seconds = |ms: f64| ms * factors.1 * 1e-3;

@@ -70,6 +70,15 @@ fn a_wrong_claim_about_hardware_is_found_out_and_routed_around() {
 }
 
 #[test]
+fn an_engine_that_was_never_tried_is_not_left_alone_because_the_prior_is_slow() {
+    let mut fleet = Fleet::new(replicas(3, &h100(), &llama_3b()), Objective::Latency);
+    let quick = Engine { ttft: 0.5, tpot: 0.5 };
+    (0..30).for_each(|_| quick.answer(&mut fleet, &request(1000), 100, None));
+    let strangers = (0..50).filter(|_| fleet.choose(&request(1000)).chosen.index != 0).count();
+    assert!(strangers > 10, "{strangers} of 50 go to engines that nothing is known of");
+}
+
+#[test]
 fn one_outlier_does_not_wreck_the_calibration() {
     let mut fleet = one();
     (0..50).for_each(|_| Engine { ttft: 1.0, tpot: 1.0 }.answer(&mut fleet, &request(1000), 100, None));
