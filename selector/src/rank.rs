@@ -122,7 +122,11 @@ pub(crate) fn survey(
 /// off is mostly the same for all; but no worse than the prior, for it may be they who are not what they claim. Left at 1,
 /// an engine that was not tried would look slower than its equals for ever wherever the prior is too slow.
 fn stranger(group: &Group, indices: &[Index]) -> (f64, f64) {
-    let known = indices.iter().map(|&index| &group.backends()[index].state.calibration).filter(|c| c.knows());
+    let all = || indices.iter().map(|&index| &group.backends()[index].state.calibration);
+    if all().all(Calibration::knows) {
+        return (1.0, 1.0);
+    }
+    let known = all().filter(|calibration| calibration.knows());
     let (ttft, tpot, count) = known
         .map(Calibration::factors)
         .fold((0.0, 0.0, 0.0), |(a, b, n), (ttft, tpot)| (a + ttft.ln(), b + tpot.ln(), n + 1.0));
