@@ -85,7 +85,7 @@ pub(super) fn run_cell(
     // cheapest.
     let slo = if plan.objective == Objective::Latency { Slo::default() } else { limits };
     let mut policies = BTreeMap::new();
-    for &kind in plan.policies.iter().filter(|kind| kind.takes_part(cell.seed)) {
+    for &kind in plan.policies.iter().filter(|kind| kind.takes_part(cell.seed, cell.load)) {
         let mut policy = kind.build(plan.objective, slo, seed);
         let mut meter = Meter::new(limits, trips.len() as u64);
         let rows = |row: &_| meter.take(row);

@@ -43,6 +43,9 @@ pub enum Kind {
     Oracle,
 }
 
+/// Highest load that the oracle is run at.
+pub(super) const ORACLE_LOAD: f64 = 0.6;
+
 impl Kind {
     /// All of them, in the order reports use.
     pub const ALL: [Self; 9] = [
@@ -72,10 +75,10 @@ impl Kind {
         }
     }
 
-    /// Whether it is run with this seed. The oracle looks into the future, which costs more than all others together: it
-    /// takes part once.
-    pub fn takes_part(self, seed: u64) -> bool {
-        self != Self::Oracle || seed == 0
+    /// Whether it is run with this seed at this load. The oracle looks into the future, which costs more than all others
+    /// together and grows with the queues: it takes part once, and not where queues stand.
+    pub fn takes_part(self, seed: u64, load: f64) -> bool {
+        self != Self::Oracle || (seed == 0 && load <= ORACLE_LOAD)
     }
 
     /// Its name in reports and files.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Comparison, Factor, Kind, PolicySummary, Standing};
+use super::{Comparison, Factor, Kind, PolicySummary, Standing, kind::ORACLE_LOAD};
 use crate::{
     report::{Column, Document, Table},
     study::grid,
@@ -39,11 +39,13 @@ fn conditions(comparison: &Comparison, standing: &Standing) -> String {
         "Simulated engines in virtual time; objective: {}. Factors are {} over {base}'s on the same requests, as \
          geometric means: above 1 is worse than {base}. {length} a run, of which the first {} are left out; a request \
          without a whole answer counts as {:.0} s. Cost is the engines' price for the seconds in which a step ran, \
-         energy that of the steps. The oracle is greedy, and run with the first seed only.",
+         energy that of the steps. The oracle is greedy, and run with the first seed and up to {} load \
+         only: its figures are of these cells.",
         format!("{:?}", comparison.objective).to_lowercase(),
         standing.headline,
         percent(grid::WARM_UP),
-        grid::LOST_S
+        grid::LOST_S,
+        percent(ORACLE_LOAD)
     )
 }
 
@@ -53,7 +55,7 @@ fn overall(standing: &Standing) -> Table {
     let columns = [Column::text("policy"), Column::number("factor (95 % over seeds)")];
     let mut table = Table::new(columns.into_iter().chain(names.map(Column::number)));
     for row in &standing.policies {
-        let ratio = |name| format!("{:.2}", row.ratios.get(name).copied().unwrap_or(f64::NAN));
+        let ratio = |name| factor(row.ratios.get(name).copied().unwrap_or(f64::NAN));
         table.row([
             name(row.policy),
             interval(&row.overall),
@@ -80,6 +82,11 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
+/// Where a policy was not run there is no factor.
+fn factor(value: f64) -> String {
+    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
+}
+
 fn interval(factor: &Factor) -> String {
     if factor.high.is_finite() && factor.low < factor.high {
         format!("{:.2} ({:.2}–{:.2})", factor.mean, factor.low, factor.high)
@@ -99,7 +106,7 @@ fn by(standing: &Standing, columns: impl Fn(&PolicySummary) -> Named) -> Table {
     let heads = first.into_iter().map(|(name, _)| Column::number(name));
     let mut table = Table::new([Column::text("policy")].into_iter().chain(heads));
     for row in &standing.policies {
-        let factors = columns(row).into_iter().map(|(_, factor)| format!("{factor:.2}"));
+        let factors = columns(row).into_iter().map(|(_, value)| factor(value));
         table.row([name(row.policy)].into_iter().chain(factors));
     }
     table

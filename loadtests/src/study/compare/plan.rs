@@ -68,8 +68,9 @@ impl Plan {
     /// Runs it consists of: of each policy in each cell, and the closed loops that measure capacity.
     pub fn steps(&self) -> usize {
         let pairs = self.fleets.len() * self.workloads.len();
-        let runs = |seed| self.policies.iter().filter(|kind| kind.takes_part(seed)).count();
-        pairs * (1 + self.loads.len() * (0..self.seeds).map(runs).sum::<usize>())
+        let runs = |(seed, load)| self.policies.iter().filter(|kind| kind.takes_part(seed, load)).count();
+        let cells = self.loads.iter().flat_map(|&load| (0..self.seeds).map(move |seed| (seed, load)));
+        pairs * (1 + cells.map(runs).sum::<usize>())
     }
 }
 

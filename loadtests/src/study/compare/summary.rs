@@ -81,8 +81,9 @@ const LOSS: f64 = 0.97;
 
 /// Sums a comparison up.
 pub fn standing(comparison: &Comparison) -> Standing {
-    let all: Vec<Kind> =
-        comparison.cells.first().map(|cell| cell.policies.keys().copied().collect()).unwrap_or_default();
+    let mut all: Vec<Kind> = comparison.cells.iter().flat_map(|cell| cell.policies.keys().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
     let base = all.iter().copied().find(|kind| *kind == Kind::Gearshift).or(all.first().copied());
     let base = base.unwrap_or(Kind::Gearshift);
     let (headline, figure) = headline(comparison.objective);
@@ -175,6 +176,7 @@ impl View<'_> {
                 .places()
                 .into_iter()
                 .map(|place| self.at(kind, &place))
+                .filter(|cell| cell.factor.is_finite())
                 .min_by(|a, b| a.factor.total_cmp(&b.factor)),
             ratios: FIGURES
                 .map(|(name, figure)| (name, geometric(&self.logs(kind, self.base, figure, all))))
@@ -215,8 +217,9 @@ fn same(a: &Cell, b: &Cell) -> bool {
     (&a.fleet, &a.workload, a.load) == (&b.fleet, &b.workload, b.load)
 }
 
+/// NaN of nothing, as where a policy was not run.
 fn geometric(logs: &[(u64, f64)]) -> f64 {
-    (logs.iter().map(|(_, log)| log).sum::<f64>() / logs.len().max(1) as f64).exp()
+    (logs.iter().map(|(_, log)| log).sum::<f64>() / logs.len() as f64).exp()
 }
 
 /// Two-sided 95 % points of Student's t at 1, 2, … degrees of freedom; beyond, the normal distribution's.
