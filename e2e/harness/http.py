@@ -76,4 +76,7 @@ def refuses(base: str) -> bool:
         socket.create_connection((url.hostname, url.port), timeout=5).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        # A server that is dying: its socket is closed between our connecting and its accepting. The next attempt tells.
+        return False
     return False
