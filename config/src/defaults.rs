@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Fleet, Limits, Retries, Timeouts};
+use crate::{Fleet, Learner, Limits, Retries, Timeouts};
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -40,6 +40,12 @@ impl Default for Timeouts {
 impl Default for Retries {
     fn default() -> Self {
         Self { attempts: 2, budget: 0.2 }
+    }
+}
+
+impl Default for Learner {
+    fn default() -> Self {
+        Self { enabled: true, budget: Duration::from_micros(100), shadow_requests: 0 }
     }
 }
 

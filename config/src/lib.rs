@@ -32,13 +32,16 @@ mod summary;
 mod units;
 mod validate;
 mod validated;
+mod vllm_args;
 mod yaml;
 
 pub use catalog::{Catalog, Experts, HardwareFacts, HfConfigError, ModelFacts, SlidingWindow};
 pub use errors::{Errors, Position, Problem};
 pub use ids::{BackendId, HardwareId, ModelId, ProfileId, RouteId};
 pub(crate) use load::report;
-pub use load::{load, parse, parse_with};
+pub use load::{decode, load, parse, parse_with};
 pub use profile::{Knobs, KvCacheDtype, Profile, Quantization, Speculative};
 pub use schema::schema;
+pub use suggest::suggest;
 pub use validated::*;
+pub use vllm_args::shell_word;

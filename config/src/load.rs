@@ -52,6 +52,20 @@ pub fn parse_with(
     if findings.is_empty() { Ok(config) } else { Err(report(name, findings)) }
 }
 
+/// Decodes another YAML file of Gearshift's, such as a plan, with the same errors: all at once, each with its line. `name`
+/// stands in messages.
+///
+/// # Errors
+/// Everything that does not fit into `T`.
+pub fn decode<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, Errors> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (mut root, mut findings) = yaml::parse(text).map_err(|findings| report(name, findings))?;
+    match yaml::decode::<T>(&mut root, &mut findings).value {
+        Some(value) if findings.is_empty() => Ok(value),
+        _ => Err(report(name, findings)),
+    }
+}
+
 /// Findings as problems of `file`.
 pub(crate) fn report(file: &str, findings: Vec<Finding>) -> Errors {
     let problem = |finding: Finding| Problem {

@@ -13,7 +13,8 @@ pub struct Profile {
 }
 
 /// Engine knobs; `None` leaves the engine's default.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Knobs {
     /// Automatic prefix caching.
     pub prefix_caching: Option<bool>,
@@ -73,7 +74,8 @@ impl Knobs {
 }
 
 /// Speculative decoding.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Speculative {
     /// How drafts are made: `ngram`, `draft_model`, `suffix`, `eagle3`, `mtp`, ….
     pub method: String,

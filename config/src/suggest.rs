@@ -6,7 +6,7 @@ const MAX_COMPARED: usize = 128;
 /// Says which of `known` was probably meant by `name`, or else lists them.
 ///
 /// `None` when nothing is known. Long lists are not repeated in full.
-pub(crate) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(best) = closest(name, &known) {
         return Some(format!("did you mean {best:?}?"));

@@ -30,6 +30,8 @@ pub struct Config {
     pub retries: Retries,
     /// How the fleet is watched.
     pub fleet: Fleet,
+    /// How bundles of the meta-learner are taken over.
+    pub learner: Learner,
     /// Files and folders.
     pub paths: Paths,
 }
@@ -333,6 +335,18 @@ pub struct Fleet {
     /// Between two detections of model and profile. Default 30 s.
     #[serde(serialize_with = "summary::duration")]
     pub detect_interval: Duration,
+}
+
+/// How bundles of the meta-learner are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Learner {
+    /// Whether bundles are used at all. Default true.
+    pub enabled: bool,
+    /// Time the learner may add to one decision. Default 100 µs.
+    #[serde(serialize_with = "summary::duration")]
+    pub budget: Duration,
+    /// Requests over which a new bundle is compared with the active one before it decides. Default 0.
+    pub shadow_requests: u32,
 }
 
 /// Files and folders; what the file states relative to itself is joined to its folder.

@@ -1,7 +1,7 @@
 //! The catalog: what is known of hardware and models, as data.
 
 /// One accelerator of a kind, in numbers. Peaks are dense (no structured sparsity).
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct HardwareFacts {
     /// One or two sentences for people and for the text encoder.
     pub description: String,
@@ -50,7 +50,7 @@ pub struct SlidingWindow {
 }
 
 /// A model, in numbers.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct ModelFacts {
     /// One or two sentences for people and for the text encoder.
     pub description: String,

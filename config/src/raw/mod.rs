@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub(crate) use catalog::{RawExperts, RawHardware, RawModel, RawModelNumbers, RawSlidingWindow};
 pub(crate) use fleet::{RawBackend, RawBackendHardware, RawFleet, RawProfile, RawSpeculative};
 pub(crate) use routing::{RawMatch, RawRetries, RawRoute, RawSlo};
-pub(crate) use server::{RawAdmin, RawLimits, RawListener, RawPaths, RawTimeouts};
+pub(crate) use server::{RawAdmin, RawLearner, RawLimits, RawListener, RawPaths, RawTimeouts};
 pub(crate) use values::{DurationText, OneOrMany, SizeText, TextOr};
 
 /// Configuration of Gearshift, the router for heterogeneous vLLM servers.
@@ -51,6 +51,8 @@ pub(crate) struct RawConfig {
     pub(crate) retries: RawRetries,
     /// How the fleet is watched.
     pub(crate) fleet: RawFleet,
+    /// How bundles of the meta-learner are taken over.
+    pub(crate) learner: RawLearner,
     /// Files and folders; relative ones start at the folder of this file.
     pub(crate) paths: RawPaths,
 }

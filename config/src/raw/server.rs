@@ -91,6 +91,19 @@ pub(crate) struct RawTimeouts {
     pub(crate) drain: Option<DurationText>,
 }
 
+/// How bundles of the meta-learner are taken over.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Learner")]
+pub(crate) struct RawLearner {
+    /// Whether bundles are used at all. Default true.
+    pub(crate) enabled: Option<bool>,
+    /// Time the learner may add to one decision; how many candidates it looks at follows from it. Default `100us`.
+    pub(crate) budget: Option<DurationText>,
+    /// Requests over which a new bundle is compared with the active one before it decides. Default 0.
+    pub(crate) shadow_requests: Option<u32>,
+}
+
 /// Files and folders.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -58,6 +58,7 @@ pub(crate) fn validate(check: &mut Check<'_>, raw: &RawConfig) -> Config {
         timeouts: sections::timeouts(check, &root.key("timeouts"), &raw.timeouts),
         retries: sections::retries(check, &root.key("retries"), &raw.retries),
         fleet: sections::fleet(check, &root.key("fleet"), &raw.fleet),
+        learner: sections::learner(check, &root.key("learner"), &raw.learner),
         paths: sections::paths(check, &root.key("paths"), &raw.paths),
     }
 }

@@ -1,9 +1,11 @@
 //! Sections of independent numbers: limits, timeouts, retries, how the fleet is watched, paths.
 
+use std::time::Duration;
+
 use super::Check;
 use crate::{
-    Fleet, Limits, Paths, Retries, Timeouts,
-    raw::{RawFleet, RawLimits, RawPaths, RawRetries, RawTimeouts, SizeText},
+    Fleet, Learner, Limits, Paths, Retries, Timeouts,
+    raw::{RawFleet, RawLearner, RawLimits, RawPaths, RawRetries, RawTimeouts, SizeText},
     yaml::Path,
 };
 
@@ -74,6 +76,24 @@ pub(super) fn fleet(check: &mut Check<'_>, at: &Path, raw: &RawFleet) -> Fleet {
         scrape_interval: duration("scrape_interval", raw.scrape_interval, default.scrape_interval),
         hang_after: duration("hang_after", raw.hang_after, default.hang_after),
         detect_interval: duration("detect_interval", raw.detect_interval, default.detect_interval),
+    }
+}
+
+/// Less leaves no time for a single candidate, more would be felt by clients.
+const BUDGETS: std::ops::RangeInclusive<Duration> = Duration::from_micros(20)..=Duration::from_millis(100);
+
+pub(super) fn learner(check: &mut Check<'_>, at: &Path, raw: &RawLearner) -> Learner {
+    let default = Learner::default();
+    let budget = check.duration(&at.key("budget"), raw.budget, default.budget);
+    if !BUDGETS.contains(&budget) {
+        let what = format!("{budget:?} is no time for a decision");
+        check.wrong(&at.key("budget"), what, "write a time from 20us to 100ms".to_owned());
+    }
+    let shadow = raw.shadow_requests.unwrap_or(default.shadow_requests);
+    Learner {
+        enabled: raw.enabled.unwrap_or(default.enabled),
+        budget,
+        shadow_requests: check.within(&at.key("shadow_requests"), shadow, 0..=10_000_000),
     }
 }
 
