@@ -12,6 +12,7 @@
 //! `ARCHITECTURE.md` walks one request through these files and states the invariants.
 
 pub mod admission;
+pub mod bundles;
 pub mod clock;
 pub mod control;
 pub mod edge;
@@ -20,6 +21,7 @@ pub mod error;
 pub mod fleet;
 pub mod listing;
 pub mod metrics;
+pub mod pace;
 pub mod pipeline;
 pub mod relay;
 pub mod request;

@@ -1,5 +1,7 @@
 //! `gearshift`: the command line.
 
+mod commands;
+
 use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
@@ -21,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   gearshift check gearshift.yaml
   gearshift serve --config gearshift.yaml
+  gearshift advise --model Qwen/Qwen3-8B --hardware h100_sxm --prompt-tokens 2000 --output-tokens 200
   GEARSHIFT_LOG=info,gearshift::access=debug gearshift serve --config gearshift.yaml --log-format json
 
 Exit codes: 0 done, 1 the configuration is wrong or Gearshift cannot run, 2 wrong usage.";
@@ -44,6 +47,11 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Say which profile to start an engine in, for a model, a hardware and a workload.
+    Advise(Box<commands::advise::Command>),
+    /// Bundles of the meta-learner: verify, list, activate, rollback, newest.
+    #[command(subcommand)]
+    Bundle(commands::bundle::Command),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -62,6 +70,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config, log_format } => serve(config, log_format),
         Command::Check { file, output } => check(&file, output),
+        Command::Advise(command) => tell(commands::advise::run(&command)),
+        Command::Bundle(command) => tell(commands::bundle::run(command)),
     }
 }
 
@@ -69,6 +79,20 @@ fn serve(config: PathBuf, format: LogFormat) -> ExitCode {
     log(format);
     match gearshift_proxy::serve::run(config) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(std::io::stderr(), &format!("gearshift: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a command found out, or why it could not.
+fn tell(result: Result<String, String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            say(std::io::stdout(), &text);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             say(std::io::stderr(), &format!("gearshift: {error}"));
             ExitCode::FAILURE

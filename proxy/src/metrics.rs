@@ -1,5 +1,8 @@
 //! Gearshift's own metric families for the request path. The fleet's stand beside the fleet.
 
+mod bundles;
+
+pub use bundles::BundleMetrics;
 use gearshift_selector::Fallback;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
@@ -55,6 +58,8 @@ pub struct Metrics {
     retries: IntCounterVec,
     reloads: IntCounterVec,
     gauges: Gauges,
+    /// Of bundles.
+    pub bundles: BundleMetrics,
 }
 
 /// Families with children for each route, model and backend.
@@ -102,24 +107,12 @@ impl RideMetrics {
 
 /// The children for one route's decisions, resolved once: modelled, then by fallback.
 #[derive(Debug)]
-pub struct DecisionMetrics([IntCounter; 5]);
-
-const FALLBACKS: [Fallback; 4] =
-    [Fallback::NoBundle, Fallback::UnknownFacts, Fallback::Unmodelled, Fallback::NoneReady];
-
-fn fallback_label(fallback: Fallback) -> &'static str {
-    match fallback {
-        Fallback::NoBundle => "no_bundle",
-        Fallback::UnknownFacts => "unknown_facts",
-        Fallback::Unmodelled => "unmodelled",
-        Fallback::NoneReady => "none_ready",
-    }
-}
+pub struct DecisionMetrics([IntCounter; 1 + Fallback::ALL.len()]);
 
 impl DecisionMetrics {
     /// Counts a decision.
     pub fn count(&self, fallback: Option<Fallback>) {
-        let index = fallback.and_then(|reason| FALLBACKS.iter().position(|known| *known == reason));
+        let index = fallback.and_then(|reason| Fallback::ALL.iter().position(|known| *known == reason));
         self.0[index.map_or(0, |index| index + 1)].inc();
     }
 }
@@ -161,6 +154,7 @@ impl Metrics {
                 &["result"],
             )?,
             gauges: Gauges::new(registry)?,
+            bundles: BundleMetrics::new(registry)?,
         };
         metrics.start_at_zero();
         Ok(metrics)
@@ -197,8 +191,8 @@ impl Metrics {
     /// The children for one route's decisions.
     pub fn decisions(&self, route: &str) -> DecisionMetrics {
         let count = |fallback| self.decisions.with_label_values(&[route, fallback]);
-        let [a, b, c, d] = FALLBACKS.map(|fallback| count(fallback_label(fallback)));
-        DecisionMetrics([count("none"), a, b, c, d])
+        let [a, b, c, d, e, f, g] = Fallback::ALL.map(|fallback| count(fallback.as_str()));
+        DecisionMetrics([count("none"), a, b, c, d, e, f, g])
     }
 
     /// Notes how long a decision took.
@@ -241,7 +235,7 @@ impl Metrics {
 
     /// Removes the children of a route's decisions.
     pub fn forget_decisions(&self, route: &str) {
-        for label in FALLBACKS.map(fallback_label).into_iter().chain(["none"]) {
+        for label in Fallback::ALL.map(Fallback::as_str).into_iter().chain(["none"]) {
             let _ = self.decisions.remove_label_values(&[route, label]);
         }
     }

@@ -9,6 +9,7 @@ use tokio::task::LocalSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    bundles::{Bundles, Learners},
     control::{self, Control, admin, signals::Signals, watch::FileWatch},
     fleet::Fleet,
     metrics::Metrics,
@@ -60,24 +61,27 @@ pub fn run(path: PathBuf) -> Result<(), ServeError> {
 async fn serve(path: PathBuf, file: FileWatch, config: Arc<Config>) -> Result<(), ServeError> {
     let registry = Registry::new();
     let metrics = Metrics::new(&registry)?;
-    metrics.onnxruntime(load_onnxruntime(&config));
+    let runtime = load_onnxruntime(&config).map(Arc::new);
+    metrics.onnxruntime(runtime.is_some());
     let (stop, abort, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut fleet = Fleet::new(TaskTracker::new(), ended.clone(), &registry)?;
     fleet.apply(&config)?;
     let mut builder = Builder::default();
-    let snapshot = control::build(&mut builder, &config, &fleet, &metrics);
+    let snapshot = control::build(&mut builder, &config, &fleet, &Learners::default(), &metrics);
     let bound = server::bind(&config.listeners, config.workers)?;
     let address = config.admin.address;
     let listener =
         admin::bind(&config.admin).await.map_err(|source| ServeError::Admin { address, source })?;
 
     let shared = Shared::new(snapshot, metrics);
-    let state = admin::State::new(registry, shared.clone(), config.clone(), fleet.roster());
+    let bundles = Bundles::start(&config, runtime, &shared, ended.clone());
+    let state =
+        admin::State::new(registry, shared.clone(), config.clone(), fleet.roster(), bundles.operators);
     let cores = start_cores(bound.cores, &shared, &stop, &abort)?;
     announce(&bound.addresses, listener.local_addr().unwrap_or(address), &config);
 
     let control = Control::new(path, file, config, builder, fleet, shared, state.clone());
-    tokio::task::spawn_local(control.run(Signals::new()?, stop.clone(), abort));
+    tokio::task::spawn_local(control.run(Signals::new()?, bundles.changes, stop.clone(), abort));
     tokio::task::spawn_local(admin::serve(listener, state, ended.clone()));
     // Threads are joined elsewhere, so that this one can answer operators until the last stream has ended.
     tokio::task::spawn_blocking(move || join(cores))
@@ -101,6 +105,7 @@ fn start_cores(
         let core = Core {
             shared: shared.clone(),
             ports,
+            number,
             seed: seeds.u64(..),
             stop: stop.clone(),
             abort: abort.clone(),
@@ -142,25 +147,22 @@ fn announce(addresses: &[std::net::SocketAddr], admin: std::net::SocketAddr, con
 }
 
 /// The meta-learner's runtime. Without it decisions use the prior, and nothing else changes.
-fn load_onnxruntime(config: &Config) -> bool {
+fn load_onnxruntime(config: &Config) -> Option<OnnxRuntime> {
     let stated = config.paths.onnxruntime.clone();
     let Some(path) = stated.or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)) else {
         tracing::info!(
             "ONNX Runtime is not configured (`paths.onnxruntime` or ORT_DYLIB_PATH); decisions use the prior"
         );
-        return false;
+        return None;
     };
     match OnnxRuntime::load(&path) {
         Ok(runtime) => {
-            tracing::info!(
-                version = runtime.version(),
-                "ONNX Runtime loaded; no bundle yet, decisions use the prior"
-            );
-            true
+            tracing::info!(version = runtime.version(), "ONNX Runtime loaded");
+            Some(runtime)
         }
         Err(error) => {
             tracing::warn!(path = %path.display(), %error, "ONNX Runtime cannot be loaded; decisions use the prior");
-            false
+            None
         }
     }
 }

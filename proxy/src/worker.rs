@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     admission::Admission,
     metrics::Metrics,
+    pace::Pace,
     snapshot::{Snapshot, Upstream},
     upstream::{http2::Driver, pool::Pool},
 };
@@ -68,18 +69,30 @@ pub struct Worker {
     pub pools: Pools,
     /// Randomness for ties and request ids.
     pub rng: RefCell<fastrand::Rng>,
+    /// Its number, from 0: which of a bundle's heads is its own.
+    pub core: usize,
+    /// Whether its decisions keep to their time.
+    pub pace: RefCell<Pace>,
     /// Tasks of this core.
     pub tasks: TaskTracker,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
 }
 
 impl Worker {
-    /// A core's own; `seed` makes its random choices repeatable.
-    pub fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+    /// A core's own, by its number; `seed` makes its random choices repeatable.
+    pub fn new(shared: Arc<Shared>, core: usize, seed: u64) -> Rc<Self> {
         let tasks = TaskTracker::new();
         let snapshot = RefCell::new(Cache::new(shared.live.clone()));
         let pools = Pools { pools: RefCell::default(), driver: Driver { tasks: tasks.clone() } };
-        Rc::new(Self { shared, pools, rng: RefCell::new(fastrand::Rng::with_seed(seed)), tasks, snapshot })
+        Rc::new(Self {
+            shared,
+            core,
+            pace: RefCell::default(),
+            pools,
+            rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+            tasks,
+            snapshot,
+        })
     }
 
     /// The live snapshot.

@@ -1,10 +1,12 @@
-//! What a decision costs: hashing the prompt, choosing, entering and leaving the ledger.
+//! What a decision costs: hashing the prompt, choosing, what the learner is given, entering and leaving the ledger.
 
-use std::hint::black_box;
+use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gearshift_config::Objective;
-use gearshift_selector::{Flight, RequestFacts, prefix_chain};
+use gearshift_config::{Knobs, Objective};
+use gearshift_selector::{
+    Deployment, Flight, Prior, PriorFactors, RequestFacts, Situation, Software, inputs, prefix_chain,
+};
 
 #[path = "../tests/decision/facts.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use more of it")]
@@ -80,5 +82,27 @@ fn flying(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, hashing, choosing, flying);
+/// One candidate's query for the learner, without and with the prior it is worked out of.
+fn describing(c: &mut Criterion) {
+    let deployment = Deployment {
+        hardware: Arc::new(h100()),
+        count: 1,
+        model: Arc::new(llama_3b()),
+        knobs: Knobs::default(),
+        software: Software::default(),
+        kv_tokens: None,
+    };
+    let prior = Prior::new(&deployment, &PriorFactors::default());
+    let situation = Situation::closed_loop(8.0, 1000.0, 100.0, 200.0);
+    let terms = prior.terms(&situation);
+    let mut group = c.benchmark_group("inputs");
+    group.bench_function("terms", |b| b.iter(|| black_box(&prior).terms(black_box(&situation))));
+    group.bench_function("query", |b| {
+        b.iter(|| inputs::query(black_box(&prior), black_box(&terms), black_box(&situation)));
+    });
+    let mut compared = [inputs::query(&prior, &terms, &situation); 16];
+    group.bench_function("centre_16", |b| b.iter(|| inputs::centre(black_box(&mut compared))));
+}
+
+criterion_group!(benches, hashing, choosing, describing, flying);
 criterion_main!(benches);

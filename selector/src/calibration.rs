@@ -60,6 +60,20 @@ impl Calibration {
         (bounded(self.ttft.value()), bounded(self.tpot.value()))
     }
 
+    /// Forgets all; from now on as `other`, with its factors divided by `by`.
+    pub(crate) fn restart_from(&self, other: &Self, by: (f64, f64)) {
+        let (ttft, tpot) = other.factors();
+        self.ttft.restart(ttft / by.0, other.ttft.samples());
+        self.tpot.restart(tpot / by.1, other.tpot.samples());
+        self.spread.restart(other.spread.value(), other.spread.samples());
+        self.at.store(other.at.load(Relaxed), Relaxed);
+    }
+
+    /// When it last learned, nanoseconds; 0 for never.
+    pub(crate) fn learned_at(&self) -> u64 {
+        self.at.load(Relaxed)
+    }
+
     /// Whether any outcome was learned from.
     pub(crate) fn knows(&self) -> bool {
         self.at.load(Relaxed) > 0

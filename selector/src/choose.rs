@@ -7,10 +7,12 @@ use smallvec::SmallVec;
 
 use crate::{
     Moment,
+    correct::correct,
     decision::{Decision, Fallback, NoCandidate, Ranked},
     eligible::{Eligible, eligible},
     features::{RequestFacts, Work},
     group::{Group, Index},
+    learner::Head,
     num,
     outputs::OutputLengths,
     prior::Terms,
@@ -45,19 +47,38 @@ const WARM_WORTH: f64 = 0.5;
 /// Pace assumed where no candidate has answered yet, seconds per output token. Any number: all share it.
 const START_PACE_S: f64 = 1.0;
 
+/// What a core brings to its decisions.
+#[derive(Debug)]
+pub struct Decider<'a> {
+    /// Chance, seeded.
+    pub rng: &'a mut fastrand::Rng,
+    /// The core's head of the bundle that the group was built with. Where the group has a bundle and the core brings no
+    /// head, because its decisions took too long, the decision counts as [`Fallback::OverBudget`].
+    pub head: Option<&'a mut Head>,
+}
+
+impl<'a> From<&'a mut fastrand::Rng> for Decider<'a> {
+    /// Without a meta-learner.
+    fn from(rng: &'a mut fastrand::Rng) -> Self {
+        Self { rng, head: None }
+    }
+}
+
 /// Chooses a backend. `tried` are excluded (retries). The same group state, arguments and seed give the same choice.
+///
+/// `decider` is a [`Decider`], or a random number generator alone where there is no bundle.
 ///
 /// # Errors
 /// [`NoCandidate`] where no backend of the group may take the request.
-pub fn choose(
+pub fn choose<'a>(
     group: &Group,
     policy: &RoutePolicy,
     facts: &RequestFacts,
     tried: &SmallVec<[Index; 4]>,
     now: Moment,
-    rng: &mut fastrand::Rng,
+    decider: impl Into<Decider<'a>>,
 ) -> Result<Decision, NoCandidate> {
-    decide(group, policy, facts, tried, now, rng, &mut Candidates::new())
+    decide(group, policy, facts, tried, now, decider.into(), &mut Candidates::new())
 }
 
 /// One candidate of an [`Explanation`].
@@ -82,18 +103,19 @@ pub struct Explanation {
 ///
 /// # Errors
 /// As [`choose`].
-pub fn explain(
+pub fn explain<'a>(
     group: &Group,
     policy: &RoutePolicy,
     facts: &RequestFacts,
     tried: &SmallVec<[Index; 4]>,
     now: Moment,
-    rng: &mut fastrand::Rng,
+    decider: impl Into<Decider<'a>>,
 ) -> Result<Explanation, NoCandidate> {
     let mut candidates = Candidates::new();
-    let decision = decide(group, policy, facts, tried, now, rng, &mut candidates)?;
+    let decision = decide(group, policy, facts, tried, now, decider.into(), &mut candidates)?;
     candidates.sort_by(|a, b| a.class.cmp(&b.class).then(a.value.total_cmp(&b.value)));
-    let candidates = candidates.into_iter().map(|c| Explained { ranked: c.ranked, terms: c.terms }).collect();
+    let explained = |c: Candidate| Explained { ranked: c.ranked, terms: c.estimate.map(|e| e.terms) };
+    let candidates = candidates.into_iter().map(explained).collect();
     Ok(Explanation { decision, candidates })
 }
 
@@ -103,14 +125,15 @@ fn decide(
     facts: &RequestFacts,
     tried: &[Index],
     now: Moment,
-    rng: &mut fastrand::Rng,
+    Decider { rng, head }: Decider<'_>,
     candidates: &mut Candidates,
 ) -> Result<Decision, NoCandidate> {
     let Eligible { indices, none_ready } = eligible(group, policy.allow_lossy, tried, &facts.prefix.0, rng)?;
     let model = group.backends().first().ok_or(NoCandidate::NoneAvailable)?.model_state.as_ref();
     let request = Request::new(model, policy, facts, now);
     survey(group, &indices, policy, &request, candidates);
-    let (rule, fallback) = rule(facts.work, candidates);
+    let (rule, unmodelled) = rule(facts.work, candidates);
+    let fallback = unmodelled.or_else(|| correct(group, policy, head, candidates).err());
     let chosen = match rule {
         Rule::Predicted => best_predicted(candidates, &request, rng),
         Rule::LeastLoaded => least_loaded(candidates, rng),
@@ -120,7 +143,7 @@ fn decide(
     Ok(Decision {
         chosen,
         considered: num::to_u32(candidates.len() as f64),
-        fallback: Some(if none_ready { Fallback::NoneReady } else { fallback }),
+        fallback: if none_ready { Some(Fallback::NoneReady) } else { fallback },
         prompt_tokens: num::to_u32(request.prompt_tokens),
         expected_output_tokens: num::to_u32(request.output_tokens),
     })
@@ -129,7 +152,7 @@ fn decide(
 /// By what the candidates are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// The objective, from the prior and calibration.
+    /// The objective, from the prior, the learner and calibration.
     Predicted,
     /// Peak-EWMA pace × outstanding requests, power of two choices.
     Pace,
@@ -137,14 +160,15 @@ enum Rule {
     LeastLoaded,
 }
 
-fn rule(work: Work, candidates: &[Candidate]) -> (Rule, Fallback) {
+/// And why the learner has no say, where so.
+fn rule(work: Work, candidates: &[Candidate]) -> (Rule, Option<Fallback>) {
     let known = || candidates.iter().all(|candidate| candidate.ranked.prediction.is_some());
     match work {
-        Work::Utility => (Rule::LeastLoaded, Fallback::Unmodelled),
-        Work::Audio => (Rule::Pace, Fallback::Unmodelled),
-        Work::Generate | Work::Encode if !known() => (Rule::Pace, Fallback::UnknownFacts),
-        Work::Encode => (Rule::Predicted, Fallback::Unmodelled),
-        Work::Generate => (Rule::Predicted, Fallback::NoBundle),
+        Work::Utility => (Rule::LeastLoaded, Some(Fallback::Unmodelled)),
+        Work::Audio => (Rule::Pace, Some(Fallback::Unmodelled)),
+        Work::Generate | Work::Encode if !known() => (Rule::Pace, Some(Fallback::UnknownFacts)),
+        Work::Encode => (Rule::Predicted, Some(Fallback::Unmodelled)),
+        Work::Generate => (Rule::Predicted, None),
     }
 }
 

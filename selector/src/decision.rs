@@ -1,6 +1,6 @@
 //! What the decision says: predictions, the choice, and why it fell back.
 
-use crate::group::Index;
+use crate::{group::Index, learner::Generation};
 
 /// Times in seconds; cost in US dollars and energy in joules for the whole request.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -19,6 +19,36 @@ pub struct Prediction {
     pub prior_ttft_s: f64,
     /// Time per output token as the prior has it, before calibration.
     pub prior_tpot_s: f64,
+    /// What is held against limits.
+    pub upper: Upper,
+    /// What the meta-learner made of the prior's estimate; `None` where it was not asked about this candidate.
+    pub learned: Option<Learned>,
+}
+
+/// Times that most requests stay below, seconds: the learner's 90th percentile as far as it is trusted, and a margin on
+/// the mean for the rest.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Upper {
+    /// Time to first token.
+    pub ttft_s: f64,
+    /// Time per output token after the first.
+    pub tpot_s: f64,
+    /// End to end.
+    pub e2e_s: f64,
+}
+
+/// What the meta-learner made of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Learned {
+    /// The bundle that was asked.
+    #[serde(skip)]
+    pub generation: Generation,
+    /// By what the prior's time to first token was multiplied, before calibration.
+    pub ttft_factor: f64,
+    /// By what the prior's time per output token was multiplied, before calibration.
+    pub tpot_factor: f64,
+    /// How far the ensemble agrees, 0–1: the weight of its correction.
+    pub confidence: f64,
 }
 
 /// Why the decision fell back, as metric labels.
@@ -27,6 +57,12 @@ pub struct Prediction {
 pub enum Fallback {
     /// No meta-learner is loaded: prior × calibration decides.
     NoBundle,
+    /// Decisions took longer than their budget, so the core left the learner out: prior × calibration decides.
+    OverBudget,
+    /// The learner's ensemble disagrees on these candidates: prior × calibration decides.
+    LowConfidence,
+    /// The learner failed, or said what is no number: prior × calibration decides.
+    LearnerFailed,
     /// A candidate's hardware or model is unknown: peak-EWMA P2C decides.
     UnknownFacts,
     /// Work the prior does not model.
@@ -37,12 +73,23 @@ pub enum Fallback {
 
 impl Fallback {
     /// Every reason, for registering metrics.
-    pub const ALL: [Self; 4] = [Self::NoBundle, Self::UnknownFacts, Self::Unmodelled, Self::NoneReady];
+    pub const ALL: [Self; 7] = [
+        Self::NoBundle,
+        Self::OverBudget,
+        Self::LowConfidence,
+        Self::LearnerFailed,
+        Self::UnknownFacts,
+        Self::Unmodelled,
+        Self::NoneReady,
+    ];
 
     /// The label, as serialized.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoBundle => "no_bundle",
+            Self::OverBudget => "over_budget",
+            Self::LowConfidence => "low_confidence",
+            Self::LearnerFailed => "learner_failed",
             Self::UnknownFacts => "unknown_facts",
             Self::Unmodelled => "unmodelled",
             Self::NoneReady => "none_ready",
@@ -73,7 +120,7 @@ pub struct Decision {
     pub chosen: Ranked,
     /// How many eligible candidates were ranked.
     pub considered: u32,
-    /// Why less than the whole decision was made, where so.
+    /// Why less than the whole decision was made; `None` where the meta-learner decided.
     pub fallback: Option<Fallback>,
     /// Estimated prompt tokens.
     pub prompt_tokens: u32,

@@ -30,6 +30,11 @@ impl LogMean {
         f64::from(ln_of(self.word.load(Relaxed))).exp()
     }
 
+    /// Forgets what it saw: from now on its mean is `value` (> 0), as if from so many observations.
+    pub(crate) fn restart(&self, value: f64, samples: u32) {
+        self.word.store(num::pack(num::to_f32(value.ln()).to_bits(), samples), Relaxed);
+    }
+
     /// How many observations it rests on.
     pub(crate) fn samples(&self) -> u32 {
         num::low(self.word.load(Relaxed))

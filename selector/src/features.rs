@@ -98,7 +98,35 @@ pub struct Situation {
     pub typical: Typical,
 }
 
+/// Share of a closed loop's requests that wait for their prefill: what the measured times to first token ask for.
+const WAITING: f64 = 0.1;
+
 impl Situation {
+    /// One of `concurrency` equal requests in a closed loop, in its steady state: a few of the others wait for their
+    /// prefill, the rest decode, half through.
+    /// What a row of grain `window` stands for.
+    pub fn closed_loop(concurrency: f64, prompt_tokens: f64, cached_tokens: f64, output_tokens: f64) -> Self {
+        let others = (concurrency - 1.0).max(0.0);
+        let cached_tokens = cached_tokens.min(prompt_tokens - 1.0).max(0.0);
+        let waiting = WAITING * others;
+        let load = Load {
+            sequences: others,
+            decoding: others - waiting,
+            prefill_tokens: waiting * (prompt_tokens - cached_tokens),
+            decode_tokens: others * output_tokens / 2.0,
+            context_tokens: others * (prompt_tokens + output_tokens / 2.0),
+            full_at: None,
+        };
+        let typical =
+            Typical { prompt_tokens, uncached_tokens: prompt_tokens - cached_tokens, output_tokens };
+        Self { generates: true, prompt_tokens, cached_tokens, output_tokens, sequences: 1.0, load, typical }
+    }
+
+    /// Output tokens after the first.
+    pub fn decode_tokens(&self) -> f64 {
+        if self.generates { (self.output_tokens - 1.0).max(0.0) } else { 0.0 }
+    }
+
     /// Prompt tokens left to compute.
     pub fn uncached_tokens(&self) -> f64 {
         self.prompt_tokens - self.cached_tokens

@@ -161,25 +161,25 @@ impl Flight {
         let round_trip_s = self.state.round_trip_s();
         // The round trip is an estimate from other exchanges, and may exceed a quick answer's whole time.
         let at_engine = |seconds: f64| (seconds - round_trip_s).max(LEAST_AT_ENGINE * seconds);
-        let sample = match (self.request.work, self.first_token) {
+        let outcome = match (self.request.work, self.first_token) {
             (Work::Generate, Some(first)) if self.request.stream => {
-                let ttft_s = at_engine(first.seconds_since(self.started));
                 let tpot_s = self.last_token.seconds_since(first) / (tokens - 1.0);
-                Sample::Parts {
-                    ttft: Some(ttft_s / prediction.prior_ttft_s),
-                    tpot: (tokens >= MEASURABLE_TOKENS).then_some(tpot_s / prediction.prior_tpot_s),
+                Outcome::Parts {
+                    ttft_s: at_engine(first.seconds_since(self.started)),
+                    tpot_s: (tokens >= MEASURABLE_TOKENS).then_some(tpot_s),
                 }
             }
-            (Work::Encode, _) => {
-                Sample::Parts { ttft: Some(at_engine(total_s) / prediction.prior_ttft_s), tpot: None }
-            }
-            _ => {
-                let ttft_s = prediction.ttft_s - round_trip_s;
-                let predicted_s = ttft_s + (tokens - 1.0) * prediction.tpot_s;
-                Sample::Whole { ratio: at_engine(total_s) / predicted_s, ttft_share: ttft_s / predicted_s }
-            }
+            (Work::Encode, _) => Outcome::Parts { ttft_s: at_engine(total_s), tpot_s: None },
+            _ => Outcome::Whole { seconds: at_engine(total_s), tokens },
         };
-        self.state.calibration.learn(sample, now);
+        let (ttft_s, tpot_s) = (prediction.prior_ttft_s, prediction.prior_tpot_s);
+        let calibration = &self.state.calibration;
+        calibration.learn(outcome.sample((ttft_s, tpot_s), calibration.factors()), now);
+        if let Some(learned) = prediction.learned {
+            let calibration = self.state.relearned.of_or_new(learned.generation);
+            let base = (ttft_s * learned.ttft_factor, tpot_s * learned.tpot_factor);
+            calibration.learn(outcome.sample(base, calibration.factors()), now);
+        }
     }
 
     fn cache_surprise(&self, usage: Option<Usage>) -> bool {
@@ -188,6 +188,31 @@ impl Flight {
                 f64::from(cached.abs_diff(self.request.cached_tokens)) > CACHE_SURPRISE * f64::from(prompt)
             },
         )
+    }
+}
+
+/// What was seen of an attempt's times at the engine.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    /// A stream: both parts. TPOT only where enough tokens came to measure it.
+    Parts { ttft_s: f64, tpot_s: Option<f64> },
+    /// Only the end.
+    Whole { seconds: f64, tokens: f64 },
+}
+
+impl Outcome {
+    /// Against TTFT and TPOT as predicted before calibration, and the calibration's factors.
+    fn sample(self, (ttft_s, tpot_s): (f64, f64), (ttft_factor, tpot_factor): (f64, f64)) -> Sample {
+        match self {
+            Self::Parts { ttft_s: ttft, tpot_s: tpot } => {
+                Sample::Parts { ttft: Some(ttft / ttft_s), tpot: tpot.map(|tpot| tpot / tpot_s) }
+            }
+            Self::Whole { seconds, tokens } => {
+                let ttft_s = ttft_s * ttft_factor;
+                let predicted_s = ttft_s + (tokens - 1.0) * tpot_s * tpot_factor;
+                Sample::Whole { ratio: seconds / predicted_s, ttft_share: ttft_s / predicted_s }
+            }
+        }
     }
 }
 

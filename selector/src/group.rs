@@ -5,7 +5,15 @@ use std::sync::Arc;
 
 use gearshift_config::{BackendId, HardwareFacts, Knobs, ModelFacts};
 
-use crate::{affinity::Tag, objective::Power, prior::Prior, state::BackendState, tokens::ModelState};
+use crate::{
+    affinity::Tag,
+    deployment::{Deployment, Software},
+    learner::{Bundle, BundleError, Generation, Memory, Texts},
+    objective::Power,
+    prior::{Prior, PriorFactors},
+    state::BackendState,
+    tokens::ModelState,
+};
 
 /// One backend as the selector sees it at one snapshot: facts that change only with the config or detection,
 /// and the live state, which outlives snapshots.
@@ -19,6 +27,8 @@ pub struct BackendSpec {
     pub model: Option<Arc<ModelFacts>>,
     /// The knobs of its profile.
     pub knobs: Knobs,
+    /// The engine's software.
+    pub software: Software,
     /// Whether its profile leaves the model's outputs as they are.
     pub lossless: bool,
     /// US dollars per hour of the whole engine; the hardware's list price where absent.
@@ -30,6 +40,19 @@ pub struct BackendSpec {
 }
 
 impl BackendSpec {
+    /// The engine in numbers; `None` where hardware or model is unknown.
+    pub fn deployment(&self) -> Option<Deployment> {
+        let ((hardware, count), model) = self.hardware.as_ref().zip(self.model.as_ref())?;
+        Some(Deployment {
+            hardware: Arc::clone(hardware),
+            count: *count,
+            model: Arc::clone(model),
+            knobs: self.knobs.clone(),
+            software: self.software,
+            kv_tokens: self.state.kv_tokens(),
+        })
+    }
+
     /// Whether the engine may hold prompts in a prefix cache; vLLM does unless told not to.
     pub(crate) fn caches_prefixes(&self) -> bool {
         self.knobs.prefix_caching != Some(false)
@@ -44,8 +67,19 @@ pub type Index = usize;
 pub struct Group {
     backends: Vec<BackendSpec>,
     constants: Vec<Constants>,
+    learner: Option<Learner>,
     /// Backends by affinity tag, sorted: hints outlive snapshots, positions do not.
     by_tag: Vec<(Tag, Index)>,
+}
+
+/// What a decision has to know of the bundle that its group was built with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Learner {
+    pub(crate) generation: Generation,
+    /// Spread at which a correction counts half, natural log.
+    pub(crate) spread_scale: f64,
+    /// Candidates it is asked about at most.
+    pub(crate) candidates: usize,
 }
 
 /// What of a backend is worked out when the group is built.
@@ -53,6 +87,8 @@ pub struct Group {
 pub(crate) struct Constants {
     /// `None` where hardware or model is unknown.
     pub prior: Option<Prior>,
+    /// The engine as the group's bundle remembers it.
+    pub memory: Option<Memory>,
     /// US dollars a second of the whole engine, where known.
     pub price_usd_per_s: Option<f64>,
     /// `None` where the hardware is unknown.
@@ -64,16 +100,55 @@ pub(crate) struct Constants {
 impl Group {
     /// Precomputes the prior's constants per backend. All are expected to share one [`ModelState`].
     pub fn new(backends: Vec<BackendSpec>) -> Self {
-        let constants = backends.iter().map(Constants::new).collect();
+        let memories = vec![None; backends.len()];
+        Self::build(backends, &PriorFactors::default(), None, memories)
+    }
+
+    /// As [`Self::new`], for decisions with a meta-learner: with its prior, and the engines as it remembers them. Encodes
+    /// all of them: not for a request core.
+    ///
+    /// # Errors
+    /// As [`Bundle::remember`].
+    pub fn with_bundle(backends: Vec<BackendSpec>, bundle: &Bundle) -> Result<Self, BundleError> {
+        let deployments: Vec<_> = backends.iter().map(BackendSpec::deployment).collect();
+        let known: Vec<_> =
+            deployments.iter().flatten().map(|deployment| (deployment, Texts::of(deployment))).collect();
+        let mut memories = bundle.remember(&known)?.into_iter();
+        let memories = deployments.iter().map(|known| known.as_ref().and_then(|_| memories.next())).collect();
+        let manifest = bundle.manifest();
+        let learner = Learner {
+            generation: bundle.generation(),
+            spread_scale: f64::from(manifest.spread_scale),
+            candidates: bundle.cost().candidates,
+        };
+        Ok(Self::build(backends, &manifest.prior, Some(learner), memories))
+    }
+
+    pub(crate) fn build(
+        backends: Vec<BackendSpec>,
+        factors: &PriorFactors,
+        learner: Option<Learner>,
+        memories: Vec<Option<Memory>>,
+    ) -> Self {
+        let constants = backends
+            .iter()
+            .zip(memories)
+            .map(|(backend, memory)| Constants::new(backend, factors, memory))
+            .collect();
         let mut by_tag: Vec<_> =
             backends.iter().enumerate().map(|(index, backend)| (Tag::of(&backend.id), index)).collect();
         by_tag.sort_unstable();
-        Self { backends, constants, by_tag }
+        Self { backends, constants, learner, by_tag }
     }
 
     /// The backends, in the order given.
     pub fn backends(&self) -> &[BackendSpec] {
         &self.backends
+    }
+
+    /// The bundle that its decisions may ask, where there is one.
+    pub(crate) fn learner(&self) -> Option<Learner> {
+        self.learner
     }
 
     pub(crate) fn constants(&self, index: Index) -> &Constants {
@@ -91,11 +166,8 @@ impl Group {
 }
 
 impl Constants {
-    fn new(backend: &BackendSpec) -> Self {
-        let facts = backend.hardware.as_ref().zip(backend.model.as_ref());
-        let prior = facts.map(|((hardware, count), model)| {
-            Prior::new(hardware, *count, model, &backend.knobs, backend.state.kv_tokens())
-        });
+    fn new(backend: &BackendSpec, factors: &PriorFactors, memory: Option<Memory>) -> Self {
+        let prior = backend.deployment().map(|deployment| Prior::new(&deployment, factors));
         let list_price = || {
             backend.hardware.as_ref().map(|(hardware, count)| hardware.price_usd_per_hour * f64::from(*count))
         };
@@ -104,6 +176,7 @@ impl Constants {
             backend.knobs.max_model_len.or_else(|| backend.model.as_ref().map(|model| model.context));
         Self {
             prior,
+            memory,
             price_usd_per_s: price
                 .filter(|price| *price > 0.0 && price.is_finite())
                 .map(|price| price / 3600.0),

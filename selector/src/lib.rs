@@ -21,7 +21,7 @@
 //! use gearshift_config::{BackendId, Knobs, Objective, Slo};
 //! use gearshift_selector::{
 //!     Availability, BackendSpec, BackendState, Flight, Group, ModelState, Moment, OutputLengths, RequestFacts,
-//!     RoutePolicy, Usage, Work, choose, prefix_chain, prefix_seed,
+//!     RoutePolicy, Software, Usage, Work, choose, prefix_chain, prefix_seed,
 //! };
 //! use smallvec::SmallVec;
 //!
@@ -32,6 +32,7 @@
 //!     hardware: None,
 //!     model: None,
 //!     knobs: Knobs::default(),
+//!     software: Software::default(),
 //!     lossless: true,
 //!     price_usd_per_hour: None,
 //!     state: Arc::new(BackendState::new(None)),
@@ -84,21 +85,31 @@
 //!    request delays others by as its own. Within 5 % of the best, a warm cache decides, then the less loaded of two
 //!    random ones (so that replicas do not herd).
 //! 4. **Fall back**, counted by [`Fallback`]: where facts are missing, by the pace each backend was seen to keep
-//!    (peak-EWMA × outstanding requests, better of two). The meta-learner of a bundle is not there yet, so every
-//!    ordinary decision is [`Fallback::NoBundle`].
+//!    (peak-EWMA × outstanding requests, better of two).
+//!
+//! Where the group was built with a [`Bundle`] and the core brings a [`Head`], the best few by 2 and 3 are looked at once more:
+//! the meta-learner corrects their predictions, as far as its ensemble agrees, and they are ranked anew. Without one, or where it
+//! fails, prior × calibration has the last word, which [`Fallback`] counts as well.
 //!
 //! [`explain`] is [`choose`] that shows all candidates and their terms.
 
+#[cfg(test)]
+extern crate self as gearshift_selector; // helpers are shared with the tests outside
+
+pub mod advise;
 mod affinity;
 mod calibration;
 mod choose;
+mod correct;
 mod decision;
+mod deployment;
 mod eligible;
 mod ewma;
 mod features;
 mod flight;
 mod group;
 mod index;
+pub mod inputs;
 mod learner;
 mod ledger;
 mod load;
@@ -109,20 +120,27 @@ mod outputs;
 mod prefix;
 mod prior;
 mod rank;
+mod relearned;
 mod state;
 mod tokens;
 
-pub use choose::{Explained, Explanation, RoutePolicy, choose, explain};
-pub use decision::{Decision, Fallback, NoCandidate, Prediction, Ranked};
+pub use choose::{Decider, Explained, Explanation, RoutePolicy, choose, explain};
+pub use decision::{Decision, Fallback, Learned, NoCandidate, Prediction, Ranked, Upper};
+pub use deployment::{Deployment, EngineKind, Software};
 pub use features::{RequestFacts, Situation, Typical, Usage, Work};
 pub use flight::Flight;
 pub use group::{BackendSpec, Group, Index};
-pub use learner::{OnnxRuntime, RuntimeError};
+pub use learner::{
+    Bundle, BundleError, BundleId, Correction, Cost, Encoder, EncoderError, FORMAT, Generation, Head,
+    HeadError, HeadGuard, Heads, LoadOptions, Manifest, Memory, OUTPUTS, OnnxRuntime, RuntimeError,
+    TextEncoder, Texts, TrainingRows,
+};
 pub use ledger::InFlight;
 pub use load::{Load, ScrapedLoad};
 pub use moment::Moment;
 pub use outputs::OutputLengths;
 pub use prefix::{PREFIX_BLOCK_BYTES, PREFIX_MAX_BLOCKS, PrefixChain, prefix_chain, prefix_seed};
-pub use prior::Terms;
+pub use prior::{MIDDLE_MONTH, Prior, PriorFactors, Terms};
+pub use rank::situation_at;
 pub use state::{Availability, BackendState};
 pub use tokens::ModelState;

@@ -16,6 +16,7 @@ use crate::{
     ledger::{InFlight, Ledger},
     load::ScrapedLoad,
     num,
+    relearned::Relearned,
 };
 
 /// Whether requests may go to a backend now.
@@ -49,6 +50,8 @@ pub struct BackendState {
     pub(crate) ledger: Ledger,
     pub(crate) index: PrefixIndex,
     pub(crate) calibration: Calibration,
+    /// As `calibration`, of what a bundle makes of the prior.
+    pub(crate) relearned: Relearned,
     /// Seconds per output token, whole answers (prefill and waiting included).
     pub(crate) pace: PeakEwma,
     failures: Recent,
@@ -73,6 +76,7 @@ impl BackendState {
             ledger: Ledger::default(),
             index: PrefixIndex::new(kv_tokens),
             calibration: Calibration::new(),
+            relearned: Relearned::new(),
             pace: PeakEwma::new(),
             failures: Recent::new(FAILURE_HALF_LIFE_S),
             kv_tokens: AtomicU64::new(kv_tokens.unwrap_or(0)),

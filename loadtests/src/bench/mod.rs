@@ -16,6 +16,7 @@
 mod case;
 pub(crate) mod conditions;
 mod cores;
+mod decision;
 mod fixture;
 mod lineup;
 mod measure;
@@ -29,6 +30,7 @@ mod table;
 pub use crate::report::Spread;
 pub use case::Case;
 pub use conditions::Conditions;
+pub use decision::DecisionRow;
 pub use fixture::Fixture;
 pub use lineup::Proxy;
 pub use options::{BenchOptions, Plan};
@@ -64,6 +66,12 @@ pub async fn run(options: &BenchOptions) -> Result<Report, Error> {
     lineup.left_out().for_each(|(proxy, why)| say(&format!("{} is left out: {why}", proxy.name())));
     let cores = Cores::assign()?;
     let before = MachineTime::now()?;
+    let decisions = if options.is_whole() {
+        say("decisions by themselves, then proxies");
+        decision::measure(options)?
+    } else {
+        Vec::new()
+    };
     let measured = measure_all(options, &plan, &lineup, &cores).await?;
     // All children have ended by now: their time counts as this process's own.
     let others = MachineTime::now()?.others_since(before);
@@ -74,7 +82,7 @@ pub async fn run(options: &BenchOptions) -> Result<Report, Error> {
         ));
     }
     let conditions = Conditions::read(&plan, &lineup, &cores, others);
-    let report = Report::new(conditions, &measured);
+    let report = Report::new(conditions, &measured, decisions);
     report.write(&options.out)?;
     Ok(report)
 }

@@ -16,6 +16,12 @@ pub struct BenchOptions {
     /// HAProxy [default: as found in PATH and the sbin folders]
     #[arg(long, value_name = "PATH")]
     pub haproxy: Option<PathBuf>,
+    /// A bundle to measure decisions with, beside those without; its directory.
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// ONNX Runtime's shared library, for --bundle [default: ORT_DYLIB_PATH]
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
     /// The report, JSON; a table is written beside it with the ending `.md`.
     #[arg(long, value_name = "FILE", default_value = "target/reports/bench.json")]
     pub out: PathBuf,
@@ -62,6 +68,11 @@ fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Res
 }
 
 impl BenchOptions {
+    /// Whether nothing was asked for by name, so that decisions by themselves are measured as well.
+    pub(super) fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.cases.is_empty() || self.bundle.is_some()
+    }
+
     /// Rounds and durations.
     pub fn plan(&self) -> Plan {
         let (rounds, measured) = if self.quick { (2, 1_000) } else { (5, 2_400) };

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    Case, Conditions, Measured, Proxy, Spread,
+    Case, Conditions, DecisionRow, Measured, Proxy, Spread,
     case::{Quantity, Target},
     table,
 };
@@ -18,6 +18,8 @@ pub struct Report {
     pub conditions: Conditions,
     /// One for each case and proxy.
     pub rows: Vec<Row>,
+    /// Decisions by themselves, by the size of the fleet.
+    pub decisions: Vec<DecisionRow>,
 }
 
 /// A case through a proxy, over all rounds.
@@ -40,13 +42,13 @@ pub struct Row {
 
 impl Report {
     /// Sums the rounds up.
-    pub(super) fn new(conditions: Conditions, measured: &[Measured]) -> Self {
+    pub(super) fn new(conditions: Conditions, measured: &[Measured], decisions: Vec<DecisionRow>) -> Self {
         let rounds = Rounds(measured);
         let mut rows: Vec<(Case, Proxy)> = measured.iter().map(|one| (one.case, one.proxy)).collect();
         rows.sort_unstable();
         rows.dedup();
         let rows = rows.into_iter().map(|(case, proxy)| rounds.row(case, proxy)).collect();
-        Self { conditions, rows }
+        Self { conditions, rows, decisions }
     }
 
     /// Writes the JSON at `path` and the table beside it.
@@ -176,7 +178,7 @@ mod tests {
     }
 
     fn rows(measured: &[Measured]) -> Vec<Row> {
-        Report::new(Conditions::default(), measured).rows
+        Report::new(Conditions::default(), measured, Vec::new()).rows
     }
 
     #[test]

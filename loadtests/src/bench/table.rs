@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Conditions, Report, Row, Spread,
+    Conditions, DecisionRow, Report, Row, Spread,
     case::{Quantity, Target},
 };
 
@@ -26,7 +26,25 @@ pub(super) fn markdown(report: &Report) -> String {
             target(row),
         );
     }
+    text.push_str(&decisions(&report.decisions));
     text.push_str(&conditions(&report.conditions));
+    text
+}
+
+/// Decisions by themselves.
+fn decisions(rows: &[DecisionRow]) -> String {
+    let mut text = String::from(
+        "\n| decision among | with | p50 | p99 | a second | target |\n| ---: | --- | ---: | ---: | ---: | --- |\n",
+    );
+    for row in rows {
+        let with = row.bundle.as_deref().unwrap_or("the prior alone");
+        let target = row.meets_target.map_or("", |met| if met { "met" } else { "**missed**" });
+        let DecisionRow { candidates, p50_us, p99_us, per_second, .. } = row;
+        let _ = writeln!(
+            text,
+            "| {candidates} | {with} | {p50_us:.1} µs | {p99_us:.1} µs | {per_second:.0} | {target} |"
+        );
+    }
     text
 }
 
@@ -116,7 +134,7 @@ mod tests {
             ratio_to_nginx: Some(Spread { median: 1.6, min: 1.4, max: 1.7 }),
             values: vec![(Quantity::Cpu, spread), (Quantity::CpuUser, spread)],
         };
-        let report = Report { conditions: Conditions::default(), rows: vec![row] };
+        let report = Report { conditions: Conditions::default(), rows: vec![row], decisions: Vec::new() };
         let expected = "| request_1k | gearshift | 26.0 µs (25.0–28.0) | 26.0 µs | 1.60 (1.40–1.70) | ≤ 1.5× **missed** |";
         assert_eq!(markdown(&report).lines().nth(2), Some(expected));
     }

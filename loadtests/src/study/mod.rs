@@ -27,6 +27,7 @@
 //!   the request in. From then on nothing is retried.
 
 mod capacity;
+mod closed;
 pub mod compare;
 mod event;
 mod fleet;
@@ -43,12 +44,13 @@ mod watch;
 mod watching;
 
 pub use capacity::capacity;
+pub use closed::{ClosedLoop, Watched, Window, closed_loop};
 pub use fleet::{Claim, Fleet, Member};
 pub use measure::{Measure, Meter, Spread};
 pub use outcome::{End, Outcome, Summary, Tally};
 pub use policy::{
     CacheAware, Gearshift, LeastOutstanding, News, Oracle, PeakEwma, Policy, PowerOfTwo, Random, RoundRobin,
-    Signal, Ticket, View, Weighted,
+    Signal, Ticket, View, Weighted, WithoutLearner,
 };
 pub use run::run;
 pub use settings::{Settings, TimedFault};

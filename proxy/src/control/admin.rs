@@ -12,10 +12,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Encoder, Registry, TextEncoder};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, fleet::Roster, listing, worker::Shared};
+use crate::{
+    bundles::{Operators, keeper::Wish},
+    clock,
+    fleet::Roster,
+    listing,
+    worker::Shared,
+};
 
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,11 +35,18 @@ pub struct State {
     config: ArcSwap<Config>,
     fleet: Roster,
     refused: ArcSwapOption<String>,
+    bundles: Operators,
 }
 
 impl State {
     /// The state at the start.
-    pub fn new(registry: Registry, shared: Arc<Shared>, config: Arc<Config>, fleet: Roster) -> Arc<Self> {
+    pub fn new(
+        registry: Registry,
+        shared: Arc<Shared>,
+        config: Arc<Config>,
+        fleet: Roster,
+        bundles: Operators,
+    ) -> Arc<Self> {
         Arc::new(Self {
             registry,
             shared,
@@ -41,6 +54,7 @@ impl State {
             config: ArcSwap::new(config),
             fleet,
             refused: ArcSwapOption::empty(),
+            bundles,
         })
     }
 
@@ -54,8 +68,11 @@ impl State {
         self.refused.store(refused.map(Arc::new));
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Bytes> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
         let path = request.uri().path();
+        if request.method() == Method::POST && path.starts_with("/bundles/") {
+            return self.bundle_wish(request).await;
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
         }
@@ -66,16 +83,49 @@ impl State {
             _ => {}
         }
         if !self.allowed(request.headers()) {
-            let mut refusal = plain(StatusCode::UNAUTHORIZED, "a bearer token is needed (`admin.token`)\n");
-            refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return refusal;
+            return unauthorized();
         }
         match path {
-            "/" => plain(StatusCode::OK, "/metrics /livez /readyz /fleet /config\n"),
+            "/" => plain(StatusCode::OK, PLACES),
             "/metrics" => self.metrics(),
             "/fleet" => listing::json(StatusCode::OK, &self.fleet_state()),
             "/config" => listing::json(StatusCode::OK, &self.config_state()),
-            _ => plain(StatusCode::NOT_FOUND, "there are /metrics /livez /readyz /fleet /config\n"),
+            "/bundles" => listing::json(StatusCode::OK, &self.bundles.state.view()),
+            _ => plain(StatusCode::NOT_FOUND, PLACES),
+        }
+    }
+
+    /// `POST /bundles/ID/activate`, `/bundles/rollback`, `/bundles/newest`; answered when it is done.
+    async fn bundle_wish(&self, request: Request<Incoming>) -> Response<Bytes> {
+        if !self.allowed(request.headers()) {
+            return unauthorized();
+        }
+        // Browsers name where a request comes from; no page has any business here.
+        if request.headers().contains_key(header::ORIGIN) {
+            return plain(StatusCode::FORBIDDEN, "not from a web page\n");
+        }
+        let path = request.uri().path().trim_start_matches("/bundles/");
+        let wish = match path.split_once('/') {
+            None if path == "rollback" => Wish::RollBack,
+            None if path == "newest" => Wish::Newest,
+            Some((id, "activate")) if !id.is_empty() => Wish::Activate(id.to_owned()),
+            _ => {
+                return plain(
+                    StatusCode::NOT_FOUND,
+                    "POST /bundles/ID/activate, /bundles/rollback or /bundles/newest\n",
+                );
+            }
+        };
+        let refused = |reason: &str| listing::json(StatusCode::CONFLICT, &json!({"error": reason}));
+        if let Some(off) = self.bundles.state.off() {
+            return refused(&format!("bundles are not used: {off}"));
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = self.bundles.wishes.send((wish, answer)).await.is_ok();
+        match if asked { answered.await.ok() } else { None } {
+            Some(Ok(active)) => listing::json(StatusCode::OK, &json!({"active": active})),
+            Some(Err(reason)) => refused(&reason),
+            None => refused("Gearshift is shutting down"),
         }
     }
 
@@ -137,6 +187,14 @@ impl State {
     }
 }
 
+const PLACES: &str = "/metrics /livez /readyz /fleet /config /bundles\n";
+
+fn unauthorized() -> Response<Bytes> {
+    let mut refusal = plain(StatusCode::UNAUTHORIZED, "a bearer token is needed (`admin.token`)\n");
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refusal
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(text.as_bytes()));
     *response.status_mut() = status;
@@ -173,8 +231,8 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationTo
         // An operator's connection may end with the process.
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {
-                let response = state.answer(&request).map(Full::new);
-                async move { Ok::<_, Infallible>(response) }
+                let state = state.clone();
+                async move { Ok::<_, Infallible>(state.answer(request).await.map(Full::new)) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);

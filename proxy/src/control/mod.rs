@@ -12,10 +12,12 @@ use std::{
 };
 
 use gearshift_config::{Config, RouteId};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::{signals::Signals, watch::FileWatch};
 use crate::{
+    bundles::{Learners, keeper::Change},
     fleet::{Fleet, FleetError},
     metrics::Metrics,
     snapshot::{Builder, Snapshot},
@@ -31,6 +33,7 @@ pub struct Control {
     fleet: Fleet,
     shared: Arc<Shared>,
     state: Arc<admin::State>,
+    learners: Learners,
 }
 
 /// Why a reload was refused.
@@ -53,22 +56,32 @@ impl Control {
         shared: Arc<Shared>,
         state: Arc<admin::State>,
     ) -> Self {
-        Self { path, file, config, builder, fleet, shared, state }
+        let learners = Learners::default();
+        Self { path, file, config, builder, fleet, shared, state, learners }
     }
 
-    /// Follows file, fleet and signals until told to end; then cancels `stop`, and `abort` at the second word.
-    pub async fn run(mut self, mut signals: Signals, stop: CancellationToken, abort: CancellationToken) {
+    /// Follows file, fleet, bundles and signals until told to end; then cancels `stop`, and `abort` at the second word.
+    pub async fn run(
+        mut self,
+        mut signals: Signals,
+        mut bundles: mpsc::Receiver<Change>,
+        stop: CancellationToken,
+        abort: CancellationToken,
+    ) {
         let mut news = self.fleet.changes();
         loop {
             tokio::select! {
                 () = self.file.changed() => self.reload(),
                 _ = news.changed() => self.rebuild(),
+                Some(change) = bundles.recv() => self.learn(change),
                 signal = signals.next() => match signal {
                     signals::Signal::Reload => self.reload(),
                     signals::Signal::End => break,
                 },
             }
         }
+        // Nobody waits for an answer then.
+        drop(bundles);
         tracing::info!("shutting down: open streams may finish; interrupt again to cut them");
         self.shared.drain();
         stop.cancel();
@@ -102,9 +115,18 @@ impl Control {
         Ok(())
     }
 
+    /// Takes over a bundle, or what is on trial.
+    fn learn(&mut self, change: Change) {
+        self.learners = change.learners;
+        self.rebuild();
+        // The keeper may have ended.
+        let _ = change.done.send(());
+    }
+
     /// Takes in what the fleet says of itself.
     fn rebuild(&mut self) {
-        let snapshot = build(&mut self.builder, &self.config, &self.fleet, &self.shared.metrics);
+        let snapshot =
+            build(&mut self.builder, &self.config, &self.fleet, &self.learners, &self.shared.metrics);
         let old = self.shared.live.load_full();
         self.shared.swap(snapshot);
         forget_what_left(&self.shared.metrics, &old, &self.shared.live.load());
@@ -124,8 +146,14 @@ fn forget_what_left(metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
 }
 
 /// Builds a snapshot from a configuration and the fleet's present word.
-pub fn build(builder: &mut Builder, config: &Arc<Config>, fleet: &Fleet, metrics: &Metrics) -> Snapshot {
-    builder.build(config, &fleet.members(), metrics, unix_seconds())
+pub fn build(
+    builder: &mut Builder,
+    config: &Arc<Config>,
+    fleet: &Fleet,
+    learners: &Learners,
+    metrics: &Metrics,
+) -> Snapshot {
+    builder.build(config, &fleet.members(), learners, metrics, unix_seconds())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the wall clock's one use: `created` in model lists")]
@@ -139,6 +167,8 @@ fn warn_of_fixed_parts(old: &Config, new: &Config) {
         ("listen", old.listeners != new.listeners),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
+        ("learner", old.learner != new.learner),
+        ("paths", old.paths != new.paths),
     ] {
         if changed {
             tracing::warn!("`{part}` changed; it takes effect when Gearshift is restarted");

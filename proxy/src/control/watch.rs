@@ -1,4 +1,4 @@
-//! Watching the configuration file.
+//! Watching the configuration file, and directories.
 //!
 //! The parent directory is watched, not the file: editors and `mv` replace the file, and Kubernetes swaps a symlink
 //! beside it, and a watch on the old file would never hear of it. Whether anything changed is told by the bytes.
@@ -19,50 +19,30 @@ const DEBOUNCE: Duration = Duration::from_millis(150);
 /// Where the system gives no events, the file is read this often.
 const POLL: Duration = Duration::from_secs(5);
 
-/// A file whose changes are awaited.
+/// Something happened in a directory, and then it was quiet.
 #[derive(Debug)]
-pub struct FileWatch {
-    path: PathBuf,
-    seen: Option<Vec<u8>>,
+pub struct Events {
     events: mpsc::Receiver<()>,
-    /// When the file is to be read. Kept here because whoever waits may be called away and come back.
+    /// When to look. Kept here because whoever waits may be called away and come back.
     due: Option<Instant>,
     /// Watches as long as it lives; absent where the system refuses.
     watcher: Option<RecommendedWatcher>,
 }
 
-impl FileWatch {
-    /// Watches `path`, starting from what it holds now.
-    pub fn new(path: &Path) -> Self {
+impl Events {
+    /// Watches directories, and nothing below them.
+    pub fn of<'p>(directories: impl IntoIterator<Item = &'p Path>) -> Self {
         let (heard, events) = mpsc::channel(1);
-        let seen = std::fs::read(path).ok();
-        let watcher = start(path, heard)
+        let watcher = start(directories, heard)
             .inspect_err(|error| {
-                tracing::warn!(%error, every = ?POLL, "cannot watch the configuration's directory; reading the file instead");
+                tracing::warn!(%error, every = ?POLL, "cannot watch; looking from time to time instead");
             })
             .ok();
-        Self { path: path.to_owned(), seen, events, due: None, watcher }
+        Self { events, due: None, watcher }
     }
 
-    /// Waits until the file holds something else. A file that is gone for a moment is no change. Nothing is lost when
-    /// the waiting is dropped.
-    pub async fn changed(&mut self) {
-        loop {
-            self.heard().await;
-            match std::fs::read(&self.path) {
-                Ok(now) if self.seen.as_ref() != Some(&now) => {
-                    self.seen = Some(now);
-                    return;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(file = %self.path.display(), %error, "the configuration cannot be read");
-                }
-            }
-        }
-    }
-
-    async fn heard(&mut self) {
+    /// Waits until a burst of events is over. Nothing is lost when the waiting is dropped.
+    pub async fn heard(&mut self) {
         if self.watcher.is_none() {
             sleep_until(*self.due.get_or_insert_with(|| Instant::now() + POLL)).await;
         } else {
@@ -78,7 +58,46 @@ impl FileWatch {
     }
 }
 
-fn start(path: &Path, heard: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
+/// A file whose changes are awaited.
+#[derive(Debug)]
+pub struct FileWatch {
+    path: PathBuf,
+    seen: Option<Vec<u8>>,
+    events: Events,
+}
+
+impl FileWatch {
+    /// Watches `path`, starting from what it holds now.
+    pub fn new(path: &Path) -> Self {
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let seen = std::fs::read(path).ok();
+        Self { path: path.to_owned(), seen, events: Events::of([directory]) }
+    }
+
+    /// Waits until the file holds something else. A file that is gone for a moment is no change. Nothing is lost when
+    /// the waiting is dropped.
+    pub async fn changed(&mut self) {
+        loop {
+            self.events.heard().await;
+            match std::fs::read(&self.path) {
+                Ok(now) if self.seen.as_ref() != Some(&now) => {
+                    self.seen = Some(now);
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(file = %self.path.display(), %error, "the configuration cannot be read");
+                }
+            }
+        }
+    }
+}
+
+fn start<'p>(
+    directories: impl IntoIterator<Item = &'p Path>,
+    heard: mpsc::Sender<()>,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too; only what may have changed it counts.
         if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -86,8 +105,9 @@ fn start(path: &Path, heard: mpsc::Sender<()>) -> notify::Result<RecommendedWatc
             let _ = heard.try_send(());
         }
     })?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    for directory in directories {
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
 }
 

@@ -1,9 +1,10 @@
 //! Choose: ask the selector for a backend, and enter the request into its ledger.
 
-use gearshift_selector::{Decision, Flight, NoCandidate};
+use gearshift_selector::{Decider, Decision, Flight, Moment, NoCandidate};
 
 use super::{inspect::Inspected, record::Waiting};
 use crate::{
+    bundles::Shadow,
     clock,
     error::{ProxyError, Reason},
     worker::Worker,
@@ -21,13 +22,33 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
     let Inspected { model, route, facts, tried, .. } = inspected;
     let policy = &model.policies[*route];
     let began = clock::now();
-    let decision =
-        gearshift_selector::choose(&model.group, policy, facts, tried, began, &mut worker.rng.borrow_mut())
-            .map_err(|none| refuse(inspected, none))?;
+    let learners = &inspected.snapshot.learners;
+    let active = learners.active.as_ref().filter(|_| worker.pace.borrow_mut().allows(began));
+    let mut head = active.and_then(|learner| learner.heads.of(worker.core));
+    let mut rng = worker.rng.borrow_mut();
+    // The shadow draws the same lots.
+    let lots = rng.clone();
+    let decider = Decider { rng: &mut rng, head: head.as_deref_mut() };
+    let decision = gearshift_selector::choose(&model.group, policy, facts, tried, began, decider)
+        .map_err(|none| refuse(inspected, none))?;
+    // A shadow's time is not the decision's.
+    let decided = clock::now();
     let backend = &model.group.backends()[decision.chosen.index];
+    if let Some(shadow) = &learners.shadow {
+        compare(shadow, worker, inspected, &decision, began, lots);
+    }
     let flight = Flight::begin(backend, policy, facts, &decision, began);
-    let metrics = &worker.shared.metrics;
-    metrics.decided(clock::between(began, clock::now()).as_secs_f64());
+    let (metrics, took) = (&worker.shared.metrics, clock::between(began, decided));
+    metrics.decided(took.as_secs_f64());
+    let budget = inspected.snapshot.config.learner.budget;
+    if head.is_some() && worker.pace.borrow_mut().decided(took, budget, decided) {
+        tracing::warn!(
+            core = worker.core,
+            ?took,
+            ?budget,
+            "decisions take too long; the bundle is left out for a while"
+        );
+    }
     let entry = &inspected.snapshot.routes[*route];
     entry.decisions.count(decision.fallback);
     let target = &model.targets[decision.chosen.index];
@@ -41,6 +62,25 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
         "chose a backend"
     );
     Ok(Chosen { decision, flight, waiting })
+}
+
+/// Asks the bundle in shadow about the same request, before the ledger knows of it.
+fn compare(
+    shadow: &Shadow,
+    worker: &Worker,
+    inspected: &Inspected,
+    decision: &Decision,
+    began: Moment,
+    mut lots: fastrand::Rng,
+) {
+    let Inspected { model, route, facts, tried, .. } = inspected;
+    let Some(group) = model.shadow.as_ref().filter(|_| shadow.wants_more()) else { return };
+    let mut head = shadow.learner.heads.of(worker.core);
+    let decider = Decider { rng: &mut lots, head: head.as_deref_mut() };
+    let other = gearshift_selector::choose(group, &model.policies[*route], facts, tried, began, decider);
+    if let Ok(other) = other {
+        shadow.note(decision, &other);
+    }
 }
 
 fn refuse(inspected: &Inspected, none: NoCandidate) -> ProxyError {

@@ -42,6 +42,8 @@ pub struct Core {
     pub shared: Arc<Shared>,
     /// Its sockets.
     pub ports: Vec<Port>,
+    /// Its number, from 0.
+    pub number: usize,
     /// Makes its random choices repeatable.
     pub seed: u64,
     /// Cancelled when shutdown begins.
@@ -61,7 +63,7 @@ impl Core {
     }
 
     async fn serve(self) -> std::io::Result<()> {
-        let worker = Worker::new(self.shared, self.seed);
+        let worker = Worker::new(self.shared, self.number, self.seed);
         let connections = Connections::new(worker.clone());
         let sweeping = worker.tasks.spawn_local(worker.clone().sweep());
         let watching = worker.tasks.spawn_local(connections.clone().watch());

@@ -6,11 +6,12 @@ use std::{
 };
 
 use gearshift_config::{Backend, BackendId, Catalog, Config, Declared, ModelFacts, RouteId};
-use gearshift_selector::{BackendSpec, Group, ModelState, OutputLengths, RoutePolicy};
+use gearshift_selector::{BackendSpec, Group, ModelState, OutputLengths, RoutePolicy, Software};
 use http::HeaderValue;
 
 use super::{Card, Model, RouteEntry, Snapshot, Target, Upstream};
 use crate::{
+    bundles::{Learner, Learners},
     fleet::{Detected, Member, Served},
     metrics::Metrics,
 };
@@ -40,6 +41,7 @@ impl Builder {
         &mut self,
         config: &Arc<Config>,
         members: &[Arc<Member>],
+        learners: &Learners,
         metrics: &Metrics,
         created: u64,
     ) -> Snapshot {
@@ -65,7 +67,7 @@ impl Builder {
         self.outputs.retain(|(_, label), _| drafts.contains_key(label));
         let mut names = HashMap::new();
         for (label, draft) in drafts {
-            let (aliases, model) = self.model(config, label, draft);
+            let (aliases, model) = self.model(config, learners, label, draft);
             let model = Arc::new(model);
             names.extend(aliases.into_iter().map(|name| (name, model.clone())));
         }
@@ -73,10 +75,23 @@ impl Builder {
             route: route.clone(),
             decisions: metrics.decisions(route.id.as_str()),
         });
-        Snapshot { config: config.clone(), routes: routes.collect(), names, undetected, created }
+        Snapshot {
+            config: config.clone(),
+            routes: routes.collect(),
+            names,
+            undetected,
+            learners: learners.clone(),
+            created,
+        }
     }
 
-    fn model(&mut self, config: &Config, label: String, draft: Draft) -> (Vec<String>, Model) {
+    fn model(
+        &mut self,
+        config: &Config,
+        learners: &Learners,
+        label: String,
+        draft: Draft,
+    ) -> (Vec<String>, Model) {
         let routes = config.routes.len();
         let policies = config.routes.iter().map(|route| RoutePolicy {
             objective: route.objective,
@@ -89,7 +104,8 @@ impl Builder {
             label,
             served_name: draft.served_name,
             card: draft.card,
-            group: Group::new(draft.specs),
+            shadow: learners.shadow.as_ref().and_then(|shadow| encoded(&draft.specs, &shadow.learner)),
+            group: group(draft.specs, learners.active.as_deref()),
             targets: draft.upstreams.into_iter().map(|upstream| Target::new(upstream, routes)).collect(),
         };
         (draft.names, model)
@@ -113,6 +129,7 @@ impl Builder {
             hardware: backend.hardware.as_ref().map(|hardware| (hardware.facts.clone(), hardware.count)),
             model: facts(config, offer),
             knobs,
+            software: Software::default(),
             lossless,
             price_usd_per_hour: backend.price_usd_per_hour,
             state: member.state().clone(),
@@ -150,6 +167,20 @@ impl Builder {
         self.upstreams.insert(backend.id.clone(), (backend, upstream.clone()));
         upstream
     }
+}
+
+/// With the bundle's memory of the engines, or without a bundle.
+fn group(specs: Vec<BackendSpec>, learner: Option<&Learner>) -> Group {
+    learner.and_then(|learner| encoded(&specs, learner)).unwrap_or_else(|| Group::new(specs))
+}
+
+/// `None` where the bundle cannot encode these engines: the prior decides for them.
+fn encoded(specs: &[BackendSpec], learner: &Learner) -> Option<Group> {
+    Group::with_bundle(specs.to_vec(), &learner.bundle)
+        .inspect_err(|error| {
+            tracing::error!(bundle = %learner.version.name, %error, "the bundle cannot encode the fleet; the prior decides");
+        })
+        .ok()
 }
 
 /// A model as one backend offers it.

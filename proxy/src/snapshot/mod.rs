@@ -17,6 +17,7 @@ use http::HeaderValue;
 
 pub use self::build::Builder;
 use crate::{
+    bundles::Learners,
     fleet::Member,
     metrics::{DecisionMetrics, Metrics, RideMetrics},
     upstream::connect::Connector,
@@ -33,6 +34,8 @@ pub struct Snapshot {
     names: HashMap<String, Arc<Model>>,
     /// Backends that have not said yet what they serve.
     pub undetected: usize,
+    /// The meta-learner, and the one on trial.
+    pub learners: Learners,
     /// When it was built, seconds since 1970; what `/v1/models` gives as `created`.
     pub created: u64,
 }
@@ -57,6 +60,8 @@ pub struct Model {
     pub card: Card,
     /// What the decision ranks.
     pub group: Group,
+    /// The same under the bundle in shadow, where there is one.
+    pub shadow: Option<Group>,
     /// Where to send, in the group's order.
     pub targets: Vec<Target>,
     /// What each route asks of the decision, in the order of [`Snapshot::routes`].

@@ -96,10 +96,16 @@ async fn every_family_of_the_source_is_there_and_says_what_happened() {
     proxy.fleet_is("the cache's size", |backend| !backend["detected"]["kv_tokens"].is_null()).await;
 
     let scrape = proxy.scrape().await;
-    let sources = [include_str!("../../src/metrics.rs"), include_str!("../../src/fleet/metrics.rs")];
+    let sources = [
+        include_str!("../../src/metrics.rs"),
+        include_str!("../../src/metrics/bundles.rs"),
+        include_str!("../../src/fleet/metrics.rs"),
+    ];
     let named: Vec<&str> = sources.into_iter().flat_map(families).collect();
     assert!(named.len() > 20, "{named:?}");
-    for family in named.iter().filter(|family| **family != "gearshift_retries_total") {
+    // Nothing was retried, and no bundle is there.
+    let absent = ["gearshift_retries_total", "gearshift_bundle_info"];
+    for family in named.iter().filter(|family| !absent.contains(family)) {
         assert!(scrape.has(family), "{family} is not there");
     }
     let ride = ["backend=\"a\"", "model=\"stub\"", "route=\"default\""];

@@ -4,7 +4,9 @@
 #![cfg(test)]
 
 mod admin;
+mod advise;
 mod bad_input;
+mod bundles;
 mod common;
 mod dependencies;
 mod failure;

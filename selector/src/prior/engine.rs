@@ -8,7 +8,7 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// One engine in the units the prior computes with: bytes, milliseconds, floating-point operations.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Engine {
+pub(crate) struct Engine {
     /// Accelerators one request's dense layers are sharded over.
     pub tensor: f64,
     /// Accelerators the engine's work as a whole is spread over in each step: tensor × data parallel.
@@ -25,16 +25,24 @@ pub(super) struct Engine {
     pub bf16_flops_per_ms: f64,
     /// Bandwidth to a peer, bytes per ms.
     pub link_bytes_per_ms: f64,
+    /// Memory of one accelerator, bytes.
+    pub memory_bytes: f64,
+    /// Share of it that the engine may take.
+    pub memory_utilization: f64,
     /// Weights every token reads, bytes.
     pub dense_bytes: f64,
     /// All routed experts, bytes.
     pub expert_bytes: f64,
+    /// Bytes of a weight as it is multiplied: of the experts where there are any.
+    pub bytes_per_weight: f64,
     /// KV cache of one token, bytes over all layers.
     pub kv_bytes: f64,
     /// Accelerators one token's KV cache is divided over.
     pub kv_shard: f64,
     /// Tokens the KV cache holds; infinite where the numbers leave no room (they contradict each other).
     pub kv_tokens: f64,
+    /// As `kv_tokens`, but negative where the weights alone do not fit.
+    pub kv_room_tokens: f64,
     /// Sequences in one step at most.
     pub slots: f64,
     /// Tokens in one step at most; infinite without chunked prefill.
@@ -42,7 +50,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(hardware: &HardwareFacts, count: u32, model: &ModelFacts, knobs: &Knobs) -> Self {
+    pub(crate) fn new(hardware: &HardwareFacts, count: u32, model: &ModelFacts, knobs: &Knobs) -> Self {
         let pipeline = at_least_one(knobs.pipeline_parallel);
         let data = at_least_one(knobs.data_parallel);
         // Pipeline stages run one after the other: they add memory and throughput, not speed. No fitted row has any.
@@ -59,10 +67,9 @@ impl Engine {
         let kv_bytes = model.kv_bytes_per_token(knobs.kv_cache_dtype.unwrap_or(KvCacheDtype::Auto).bytes());
         let kv_shard = kv_shard(model, tensor, data);
         let resident = dense_bytes * data + expert_bytes;
-        let memory = hardware.memory_gib
-            * GIB
-            * knobs.gpu_memory_utilization.unwrap_or(c::MEMORY_UTILIZATION)
-            * c::AFTER_ACTIVATIONS;
+        let memory_bytes = hardware.memory_gib * GIB;
+        let memory_utilization = knobs.gpu_memory_utilization.unwrap_or(c::MEMORY_UTILIZATION);
+        let memory = memory_bytes * memory_utilization * c::AFTER_ACTIVATIONS;
         // Replicated KV heads take their room once per replica.
         let kv_room = (memory * group * pipeline - resident) * kv_shard / group;
         let large = hardware.memory_gib >= c::LARGE_GPU_GIB;
@@ -76,11 +83,15 @@ impl Engine {
             flops_per_ms: positive(weights.tflops * 1e9),
             bf16_flops_per_ms: positive(hardware.bf16_tflops * 1e9),
             link_bytes_per_ms: positive(hardware.interconnect_gb_per_s * 1e6),
+            memory_bytes: positive(memory_bytes),
+            memory_utilization,
             dense_bytes,
             expert_bytes,
+            bytes_per_weight: weights.expert_bytes,
             kv_bytes,
             kv_shard,
             kv_tokens: if kv_room > 0.0 && kv_bytes > 0.0 { kv_room / kv_bytes } else { f64::INFINITY },
+            kv_room_tokens: kv_room / kv_bytes.max(f64::MIN_POSITIVE),
             slots: knobs.max_num_seqs.map_or_else(|| pick(c::STEP_SEQUENCES), |n| at_least_one(Some(n)))
                 * data,
             step_tokens: if knobs.chunked_prefill == Some(false) {

@@ -16,16 +16,21 @@ mod engine;
 mod terms;
 
 use constants as c;
-use engine::Engine;
-use gearshift_config::{HardwareFacts, Knobs, ModelFacts, Speculative};
+pub use constants::{MIDDLE_MONTH, PriorFactors};
+pub(crate) use engine::Engine;
+use gearshift_config::{ModelFacts, Speculative};
 pub use terms::Terms;
 
-use crate::features::Situation;
+use crate::{
+    deployment::{Deployment, EngineKind, Software},
+    features::Situation,
+    inputs::EngineNumbers,
+};
 
 /// The constants of one backend, so that one prediction is some forty multiplications. Milliseconds; every field is
 /// already scaled by the engine-wide factor.
 #[derive(Debug, Clone)]
-pub(crate) struct Prior {
+pub struct Prior {
     dense: f64,
     /// All experts read; scaled by the share that the batch is routed to.
     all_experts: f64,
@@ -49,20 +54,19 @@ pub(crate) struct Prior {
 
     slots: f64,
     kv_tokens: f64,
-    step_tokens: f64,
+    /// Tokens in one step at most; infinite without chunked prefill.
+    pub(crate) step_tokens: f64,
+
+    /// What the learner is given of the engine.
+    pub(crate) numbers: EngineNumbers,
 }
 
 impl Prior {
-    /// `kv_tokens`: the engine's own word on its cache, which goes before the estimate from memory and weights.
-    pub(crate) fn new(
-        hardware: &HardwareFacts,
-        count: u32,
-        model: &ModelFacts,
-        knobs: &Knobs,
-        kv_tokens: Option<u64>,
-    ) -> Self {
-        let e = Engine::new(hardware, count, model, knobs);
-        let scale = scale(hardware, &e);
+    /// Works out one engine's constants.
+    pub fn new(deployment: &Deployment, f: &PriorFactors) -> Self {
+        let Deployment { hardware, count, model, knobs, kv_tokens, .. } = deployment;
+        let e = Engine::new(hardware, *count, model, knobs);
+        let scale = scale(deployment, &e, f);
         let layers = f64::from(model.layers);
         let speculation = Speculation::new(knobs.speculative.as_ref(), layers);
         let flops_per_token = 2.0 * model.active_parameters_b * 1e9 / e.flops_per_ms;
@@ -70,40 +74,40 @@ impl Prior {
         // Dense models run as replicas under data parallelism: only a mixture's experts span the group.
         let own_group = if experts.is_some() { e.group } else { e.tensor };
         let all_reduce = all_reduce_ms_per_token(&e, model, own_group);
-        let all_reduces = if own_group > 1.0 { 2.0 * layers } else { 0.0 };
+        // Two a layer, each in half as many rounds as the group doubles.
+        let all_reduces = layers * own_group.log2();
         let per_token =
-            |group: f64| c::PREFILL_FLOPS * flops_per_token / group + c::PREFILL_VOLUME * all_reduce;
+            |group: f64| f.prefill_flops * flops_per_token / group + f.prefill_volume * all_reduce;
         let head_width = f64::from(model.heads) * f64::from(model.head_dim);
         let attention_flops = 2.0 * head_width * layers;
         Self {
-            dense: scale * c::DENSE * e.dense_bytes / e.tensor / e.bytes_per_ms,
-            all_experts: scale * c::EXPERTS * e.expert_bytes / e.group / e.bytes_per_ms,
+            dense: scale * f.dense * e.dense_bytes / e.tensor / e.bytes_per_ms,
+            all_experts: scale * f.experts * e.expert_bytes / e.group / e.bytes_per_ms,
             ln_expert_missed: experts.map_or(0.0, |x| ln_missed(x.active, x.total)),
-            kv_per_token: scale * c::KV_CACHE * e.kv_bytes / e.kv_shard / e.bytes_per_ms,
-            arithmetic_per_sequence: scale * c::DECODE_FLOPS * flops_per_token / e.group
+            kv_per_token: scale * f.kv_cache * e.kv_bytes / e.kv_shard / e.bytes_per_ms,
+            arithmetic_per_sequence: scale * f.decode_flops * flops_per_token / e.group
                 * speculation.verified,
-            collectives: scale * c::ALL_REDUCE_MS * all_reduces,
-            collectives_per_sequence: scale * c::DECODE_VOLUME * all_reduce * speculation.verified,
-            overhead: scale * (c::LAYER_MS * layers + c::STEP_MS),
+            collectives: scale * f.all_reduce_ms * all_reduces,
+            collectives_per_sequence: scale * f.decode_volume * all_reduce * speculation.verified,
+            overhead: scale * (f.layer_ms * layers + f.step_ms),
             drafts: speculation.drafts,
             tokens_per_step: speculation.accepted,
             queued_per_token: scale * per_token(e.group),
             own_per_token: scale * per_token(own_group),
-            attention: scale * c::PREFILL_ATTENTION * attention_flops / own_group / e.bf16_flops_per_ms,
+            attention: scale * f.prefill_attention * attention_flops / own_group / e.bf16_flops_per_ms,
             slots: e.slots,
             kv_tokens: kv_tokens.filter(|&tokens| tokens > 0).map_or(e.kv_tokens, |tokens| tokens as f64),
             step_tokens: e.step_tokens,
+            numbers: EngineNumbers::new(deployment, &e),
         }
     }
 
     /// Every term of the prediction for one request.
-    pub(crate) fn terms(&self, s: &Situation) -> Terms {
+    pub fn terms(&self, s: &Situation) -> Terms {
         let load = &s.load;
         let joined = load.sequences + s.sequences;
-        let context = load.context_tokens + s.sequences * (s.prompt_tokens + s.output_tokens / 2.0);
-        let mean_context = (context / joined).max(1.0);
-        let slots =
-            self.slots.min(self.kv_tokens / mean_context).min(load.full_at.unwrap_or(f64::INFINITY)).max(1.0);
+        let mean_context = mean_context(s);
+        let slots = self.slots(s);
         let concurrency = if s.generates { joined.min(slots) } else { s.sequences.min(slots) };
 
         let mut terms = self.step(concurrency, mean_context);
@@ -121,13 +125,24 @@ impl Prior {
         };
         terms.first_steps = chunks.max(1.0) * step;
         if s.generates {
-            terms.slot_wait = self.slot_wait(s, joined, slots, step);
             // In a steady state each sequence that ends is followed by one that is prefilled.
             let others = load.decoding.min(concurrency);
             terms.interference = others / typical.output_tokens.max(1.0) * others_prefill;
+            terms.slot_wait = self.slot_wait(s, joined, slots, step + terms.interference);
         }
         terms.imposed = self.imposed(s, &terms, slots, queued_prompts);
         terms
+    }
+
+    /// Sequences the engine can run at once; 1 at least.
+    pub(crate) fn slots(&self, s: &Situation) -> f64 {
+        let full_at = s.load.full_at.unwrap_or(f64::INFINITY);
+        self.slots.min(self.kv_tokens / mean_context(s)).min(full_at).max(1.0)
+    }
+
+    /// Share of the experts that a batch is routed to; 0 for a dense model.
+    pub(crate) fn routed(&self, batch: f64) -> f64 {
+        if self.ln_expert_missed < 0.0 { -(self.ln_expert_missed * batch).exp_m1() } else { 0.0 }
     }
 
     /// What the request delays others by, added up over them: those that decode stand still while it is prefilled, and
@@ -165,11 +180,9 @@ impl Prior {
 
     /// The terms of a decode step of `batch` sequences with `context` tokens each.
     fn step(&self, batch: f64, context: f64) -> Terms {
-        let routed =
-            if self.ln_expert_missed < 0.0 { -(self.ln_expert_missed * batch).exp_m1() } else { 0.0 };
         let mut terms = Terms {
             dense_weights: self.dense,
-            experts: self.all_experts * routed,
+            experts: self.all_experts * self.routed(batch),
             kv_cache: self.kv_per_token * batch * context,
             arithmetic: self.arithmetic_per_sequence * batch,
             collectives: self.collectives + self.collectives_per_sequence * batch,
@@ -182,12 +195,19 @@ impl Prior {
         terms
     }
 
+    /// Share of attention, quadratic in the prompt, in the request's own prefill.
+    pub(crate) fn attention_share(&self, s: &Situation) -> f64 {
+        let linear = self.own_per_token * s.uncached_tokens();
+        let quadratic = self.attention * s.uncached_tokens() * (s.prompt_tokens + s.cached_tokens);
+        quadratic / (linear + quadratic)
+    }
+
     /// Prefill of the tokens from `cached` to `prompt`; attention of each looks back over all before it.
     fn prefill(&self, per_token: f64, cached: f64, prompt: f64) -> f64 {
         per_token * (prompt - cached) + self.attention * (prompt * prompt - cached * cached)
     }
 
-    /// Time until enough sequences end: `slots` of them end evenly over the length of one.
+    /// Time until enough sequences end: `slots` of them end evenly over the length of one, a step taking `step`.
     fn slot_wait(&self, s: &Situation, joined: f64, slots: f64, step: f64) -> f64 {
         let excess = joined - slots;
         if excess <= 0.0 {
@@ -200,13 +220,33 @@ impl Prior {
     }
 }
 
-fn scale(hardware: &HardwareFacts, e: &Engine) -> f64 {
+/// Tokens of context of one sequence, over those there and the request's own.
+fn mean_context(s: &Situation) -> f64 {
+    let joined = s.load.sequences + s.sequences;
+    let context = s.load.context_tokens + s.sequences * (s.prompt_tokens + s.output_tokens / 2.0);
+    (context / joined).max(1.0)
+}
+
+fn scale(deployment: &Deployment, e: &Engine, f: &PriorFactors) -> f64 {
     let given = |condition: bool, ln: f64| if condition { ln } else { 0.0 };
-    (c::LN_VLLM
-        + given(e.data_parallel, c::LN_DATA_PARALLEL)
-        + given(e.expert_parallel, c::LN_EXPERT_PARALLEL)
-        + given(hardware.architecture == "hopper", c::LN_HOPPER))
-    .exp()
+    let engine = match deployment.software.engine {
+        EngineKind::Vllm => f.ln_vllm,
+        EngineKind::Sglang => f.ln_sglang,
+        EngineKind::TensorrtLlm => 0.0,
+    };
+    let quarters = (months(&deployment.software) - MIDDLE_MONTH) / 3.0;
+    (engine
+        + given(e.data_parallel, f.ln_data_parallel)
+        + given(e.expert_parallel, f.ln_expert_parallel)
+        + given(deployment.hardware.architecture == "hopper", f.ln_hopper)
+        + f.ln_quarter * quarters)
+        .exp()
+}
+
+/// Software's age as the fit knows it: what is older or newer than all that was measured counts as the oldest or newest.
+pub(crate) fn months(software: &Software) -> f64 {
+    let known = software.months.filter(|months| months.is_finite());
+    known.map_or(MIDDLE_MONTH, |months| months.clamp(0.0, c::NEWEST_MONTH))
 }
 
 fn ln_missed(active: u32, total: u32) -> f64 {
@@ -251,4 +291,4 @@ impl Speculation {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

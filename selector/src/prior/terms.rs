@@ -1,5 +1,7 @@
 //! What the prior adds up: each term can be shown to the operator who asks why.
 
+use crate::features::Situation;
+
 /// The prior's terms for one request at one candidate, before calibration. Milliseconds unless said otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Terms {
@@ -58,6 +60,11 @@ impl Terms {
     /// Time per output token after the first.
     pub fn tpot_ms(&self) -> f64 {
         (self.step_ms() + self.interference) / self.tokens_per_step
+    }
+
+    /// End to end time at the engine: the first token, then the others.
+    pub fn e2e_ms(&self, situation: &Situation) -> f64 {
+        self.ttft_ms() + situation.decode_tokens() * self.tpot_ms()
     }
 
     /// The share of a decode step in which memory or arithmetic is busy, 0–1.

@@ -1,12 +1,26 @@
-use gearshift_config::{Experts, KvCacheDtype, Quantization, Speculative};
+use std::sync::Arc;
+
+use gearshift_config::{Experts, HardwareFacts, Knobs, KvCacheDtype, Quantization, Speculative};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{features::Typical, load::Load};
 
 #[path = "../../tests/decision/facts.rs"]
-mod facts;
+pub(crate) mod facts;
 use facts::{h100, llama_3b, t4};
+
+fn prior(hw: &HardwareFacts, count: u32, model: &ModelFacts, knobs: &Knobs, kv_tokens: Option<u64>) -> Prior {
+    let deployment = Deployment {
+        hardware: Arc::new(hw.clone()),
+        count,
+        model: Arc::new(model.clone()),
+        knobs: knobs.clone(),
+        software: Software::default(),
+        kv_tokens,
+    };
+    Prior::new(&deployment, &PriorFactors::default())
+}
 
 /// Llama 3.1 8B.
 fn llama_8b() -> ModelFacts {
@@ -66,12 +80,12 @@ fn recipe(
     };
     let a = 2.0 * f64::from(model.heads) * f64::from(model.head_dim) * layers * isl * isl
         / (g * hw.bf16_tflops * 1e9);
-    let reduces = if g > 1.0 { 2.0 * layers } else { 0.0 };
+    let reduces = layers * g.log2();
     let step = 1.49 * d
         + 1.13 * x
         + 1.02 * kv
         + 1.60 * flops(conc)
-        + 0.0038 * reduces
+        + 0.0043 * reduces
         + 0.71 * volume(conc)
         + 0.10 * layers
         + 1.15;
@@ -125,7 +139,7 @@ fn a_burst_and_a_steady_state_add_up_to_the_recipe() {
         (h100(), 8, qwen_235b(), parallel(1, 8, true)),
     ];
     for (hw, count, model, knobs) in cases {
-        let prior = Prior::new(&hw, count, &model, &knobs, Some(1 << 30));
+        let prior = prior(&hw, count, &model, &knobs, Some(1 << 30));
         let (dp, ep) = (knobs.data_parallel > Some(1), knobs.expert_parallel == Some(true));
         for (conc, isl, osl) in [(1.0, 128.0, 128.0), (8.0, 1024.0, 512.0), (64.0, 4096.0, 1024.0)] {
             let expected = recipe(&hw, f64::from(count), &model, (dp, ep), (conc, isl, osl));
@@ -141,7 +155,7 @@ fn a_burst_and_a_steady_state_add_up_to_the_recipe() {
 #[test]
 fn magnitudes_are_those_of_real_engines() {
     let at_rest = |hw: &HardwareFacts, model: &ModelFacts| {
-        Prior::new(hw, 1, model, &Knobs::default(), None).terms(&one_of(1.0, 1000.0, 200.0, false))
+        prior(hw, 1, model, &Knobs::default(), None).terms(&one_of(1.0, 1000.0, 200.0, false))
     };
     let (h100, t4) = (at_rest(&h100(), &llama_8b()), at_rest(&t4(), &llama_3b()));
     assert!((5.0..15.0).contains(&h100.tpot_ms()), "{h100:?}");
@@ -153,7 +167,7 @@ fn magnitudes_are_those_of_real_engines() {
 #[test]
 fn knobs_change_the_arithmetic() {
     let s = one_of(8.0, 1000.0, 200.0, false);
-    let with = |knobs: Knobs| Prior::new(&h100(), 1, &llama_8b(), &knobs, None).terms(&s);
+    let with = |knobs: Knobs| prior(&h100(), 1, &llama_8b(), &knobs, None).terms(&s);
     let plain = with(Knobs::default());
     let quantized = |q| with(Knobs { quantization: Some(q), ..Knobs::default() });
 
@@ -177,7 +191,7 @@ fn knobs_change_the_arithmetic() {
 #[test]
 fn cached_tokens_are_not_computed_again() {
     let cold = one_of(1.0, 8000.0, 100.0, false);
-    let prior = Prior::new(&h100(), 1, &llama_8b(), &Knobs::default(), None);
+    let prior = prior(&h100(), 1, &llama_8b(), &Knobs::default(), None);
     let prefill = |cached_tokens| prior.terms(&Situation { cached_tokens, ..cold }).own_prefill;
     // The linear half of the work halves; attention of the second half still looks back over the first.
     let (linear, quadratic) = (prior.own_per_token * 8000.0, prior.attention * 8000.0 * 8000.0);
@@ -192,7 +206,7 @@ fn only_measured_speculation_counts() {
     let tpot = |method: &str, k| {
         let speculative = Some(Speculative { method: method.into(), num_speculative_tokens: k, model: None });
         let knobs = Knobs { speculative, ..Knobs::default() };
-        Prior::new(&h100(), 1, &llama_8b(), &knobs, None).terms(&s).tpot_ms()
+        prior(&h100(), 1, &llama_8b(), &knobs, None).terms(&s).tpot_ms()
     };
     let plain = tpot("ngram", 3);
     assert!((1.4..1.8).contains(&(plain / tpot("mtp", 1))));
@@ -205,22 +219,43 @@ fn only_measured_speculation_counts() {
 fn fp8_weights_on_a_part_without_fp8_multiply_in_16_bits() {
     let fp8 = Knobs { quantization: Some(Quantization::Fp8), ..Knobs::default() };
     let prefill = |knobs: &Knobs| {
-        Prior::new(&t4(), 1, &llama_3b(), knobs, None).terms(&one_of(1.0, 1000.0, 10.0, false)).own_prefill
+        prior(&t4(), 1, &llama_3b(), knobs, None).terms(&one_of(1.0, 1000.0, 10.0, false)).own_prefill
     };
     assert_eq!(prefill(&fp8), prefill(&Knobs::default()));
+}
+
+#[test]
+fn software_gets_faster_as_far_as_it_was_measured() {
+    let s = one_of(8.0, 1000.0, 200.0, false);
+    let tpot = |months| {
+        let deployment = Deployment {
+            hardware: Arc::new(h100()),
+            count: 1,
+            model: Arc::new(llama_8b()),
+            knobs: Knobs::default(),
+            software: Software { months, ..Software::default() },
+            kv_tokens: None,
+        };
+        Prior::new(&deployment, &PriorFactors::default()).terms(&s).tpot_ms()
+    };
+    assert!((tpot(Some(4.0)) / tpot(Some(7.0)) - 0.15f64.exp()).abs() < 1e-9);
+    assert_eq!(tpot(None), tpot(Some(MIDDLE_MONTH)));
+    assert_eq!(tpot(Some(12.0)), tpot(Some(500.0)));
+    assert_eq!(tpot(Some(0.0)), tpot(Some(-500.0)));
+    assert_eq!(tpot(None), tpot(Some(f64::NAN)));
 }
 
 #[test]
 fn the_engines_own_capacity_goes_first() {
     let s = one_of(8.0, 1000.0, 200.0, false);
     let slots =
-        |kv_tokens| Prior::new(&h100(), 1, &llama_8b(), &Knobs::default(), kv_tokens).terms(&s).concurrency;
+        |kv_tokens| prior(&h100(), 1, &llama_8b(), &Knobs::default(), kv_tokens).terms(&s).concurrency;
     assert_eq!(slots(None), 8.0);
     assert!((slots(Some(4400)) - 4.0).abs() < 0.1, "{}", slots(Some(4400)));
 }
 
 prop_compose! {
-    fn any_hardware()(
+    pub(crate) fn any_hardware()(
         tflops in 0.0f64..5000.0, fp8 in prop::option::of(0.0f64..9000.0), bandwidth in 0.0f64..9000.0,
         gib in 0.0f64..300.0, link in 0.0f64..900.0,
     ) -> HardwareFacts {
@@ -233,7 +268,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_model()(
+    pub(crate) fn any_model()(
         parameters in 0.0f64..1000.0, active in 0.0f64..1.0, layers in 0u32..120, heads in 0u32..128,
         kv_heads in 0u32..64, mla in prop::option::of(0u32..1000), bytes in 0.25f64..4.0,
         experts in prop::option::of((0u32..512, 0u32..16)),
@@ -248,7 +283,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_situation()(
+    pub(crate) fn any_situation()(
         prompt in 1.0f64..200_000.0, cached in 0.0f64..1.0, output in 1.0f64..50_000.0, sequences in 1.0f64..64.0,
         others in 0.0f64..5000.0, share in 0.0f64..1.0, queued in 0.0f64..1e7, full in prop::option::of(1.0f64..500.0),
         typical in 1.0f64..100_000.0, generates: bool,
@@ -276,7 +311,7 @@ proptest! {
             tensor_parallel: tp, data_parallel: dp, pipeline_parallel: pp, max_num_seqs: seqs,
             max_num_batched_tokens: budget, ..Knobs::default()
         };
-        let prior = Prior::new(&hw, count, &model, &knobs, kv);
+        let prior = prior(&hw, count, &model, &knobs, kv);
         let terms = prior.terms(&s);
         prop_assert!(terms.ttft_ms() > 0.0 && terms.ttft_ms().is_finite(), "{terms:?}");
         prop_assert!(terms.tpot_ms() > 0.0 && terms.tpot_ms().is_finite(), "{terms:?}");
@@ -288,7 +323,7 @@ proptest! {
     /// More of what costs time never makes a prediction better.
     #[test]
     fn predictions_are_monotone(s in any_situation(), more in 1.0f64..100.0) {
-        let prior = Prior::new(&h100(), 1, &llama_8b(), &Knobs::default(), None);
+        let prior = prior(&h100(), 1, &llama_8b(), &Knobs::default(), None);
         let base = prior.terms(&s);
         let not_less = |changed: Situation| {
             let terms = prior.terms(&changed);

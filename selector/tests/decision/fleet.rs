@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gearshift_config::{BackendId, HardwareFacts, Knobs, ModelFacts, Objective, Slo};
 use gearshift_selector::{
     Availability, BackendSpec, BackendState, Decision, Explanation, Flight, Group, ModelState, Moment,
-    OutputLengths, PrefixChain, RequestFacts, RoutePolicy, Work, choose, explain, prefix_chain,
+    OutputLengths, PrefixChain, RequestFacts, RoutePolicy, Software, Work, choose, explain, prefix_chain,
 };
 use smallvec::SmallVec;
 
@@ -21,6 +21,7 @@ pub(crate) fn backend(
         hardware: Some((Arc::new(hardware), 1)),
         model: Some(Arc::new(model.clone())),
         knobs: Knobs::default(),
+        software: Software::default(),
         lossless: true,
         price_usd_per_hour: None,
         state: Arc::new(BackendState::new(None)),

@@ -86,7 +86,7 @@ pub(super) fn run_cell(
     let slo = if plan.objective == Objective::Latency { Slo::default() } else { limits };
     let mut policies = BTreeMap::new();
     for &kind in plan.policies.iter().filter(|kind| kind.takes_part(cell.seed, cell.load)) {
-        let mut policy = kind.build(plan.objective, slo, seed);
+        let mut policy = kind.build(plan.objective, slo, plan.bundle.as_ref(), seed);
         let mut meter = Meter::new(limits, trips.len() as u64);
         let rows = |row: &_| meter.take(row);
         let summary = run(fleet, trips.iter().cloned(), policy.as_mut(), &Settings::default(), seed, rows)?;

@@ -1,10 +1,13 @@
 //! The policies that can be compared.
 
+use std::sync::Arc;
+
 use gearshift_config::{Objective, Slo};
+use gearshift_selector::Bundle;
 
 use crate::study::{
     CacheAware, Gearshift, LeastOutstanding, Oracle, PeakEwma, Policy, PowerOfTwo, Random, RoundRobin,
-    Weighted,
+    Weighted, WithoutLearner,
 };
 
 /// A policy, by name.
@@ -37,8 +40,10 @@ pub enum Kind {
     CacheAware,
     /// llm-d's scorers.
     WeightedScorer,
-    /// The selector.
+    /// The selector, with its meta-learner where the plan has a bundle.
     Gearshift,
+    /// The selector without a meta-learner: what it would do by prior and calibration alone.
+    GearshiftPrior,
     /// The engines' true state, greedily.
     Oracle,
 }
@@ -48,7 +53,7 @@ pub(super) const ORACLE_LOAD: f64 = 0.6;
 
 impl Kind {
     /// All of them, in the order reports use.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RoundRobin,
         Self::Random,
         Self::LeastOutstanding,
@@ -57,11 +62,23 @@ impl Kind {
         Self::CacheAware,
         Self::WeightedScorer,
         Self::Gearshift,
+        Self::GearshiftPrior,
         Self::Oracle,
     ];
 
-    /// The policy itself. Objective and limits matter to Gearshift alone: no other knows of them.
-    pub fn build(self, objective: Objective, slo: Slo, seed: u64) -> Box<dyn Policy> {
+    /// Those that are run unless others are asked for: without a bundle, the selector and its prior are one.
+    pub fn usual(with_bundle: bool) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|&kind| with_bundle || kind != Self::GearshiftPrior).collect()
+    }
+
+    /// The policy itself. Objective, limits and bundle matter to Gearshift alone: no other knows of them.
+    pub fn build(
+        self,
+        objective: Objective,
+        slo: Slo,
+        bundle: Option<&Arc<Bundle>>,
+        seed: u64,
+    ) -> Box<dyn Policy> {
         match self {
             Self::RoundRobin => Box::new(RoundRobin::default()),
             Self::Random => Box::new(Random::new(seed)),
@@ -70,7 +87,11 @@ impl Kind {
             Self::P2cPeakEwma => Box::new(PeakEwma::new(seed)),
             Self::CacheAware => Box::new(CacheAware::new(seed)),
             Self::WeightedScorer => Box::new(Weighted::new(seed)),
-            Self::Gearshift => Box::new(Gearshift::new(objective, slo, seed)),
+            Self::Gearshift => match bundle {
+                Some(bundle) => Box::new(Gearshift::with_bundle(objective, slo, Arc::clone(bundle), seed)),
+                None => Box::new(Gearshift::new(objective, slo, seed)),
+            },
+            Self::GearshiftPrior => Box::new(WithoutLearner(Gearshift::new(objective, slo, seed))),
             Self::Oracle => Box::new(Oracle::new(seed)),
         }
     }
@@ -83,7 +104,7 @@ impl Kind {
 
     /// Its name in reports and files.
     pub fn name(self) -> &'static str {
-        self.build(Objective::Latency, Slo::default(), 0).name()
+        self.build(Objective::Latency, Slo::default(), None, 0).name()
     }
 }
 

@@ -3,7 +3,7 @@
 mod cell;
 mod kind;
 mod markdown;
-mod parallel;
+pub(crate) mod parallel;
 mod plan;
 mod plot;
 mod speed;

@@ -9,7 +9,7 @@ use std::{
 ///
 /// # Errors
 /// The first error, by the order of the items; the rest is still worked on.
-pub(super) fn each<T: Sync, R: Send, E: Send>(
+pub(crate) fn each<T: Sync, R: Send, E: Send>(
     items: &[T],
     threads: usize,
     work: impl Fn(&T) -> Result<R, E> + Sync,

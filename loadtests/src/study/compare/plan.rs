@@ -1,6 +1,9 @@
 //! What is compared, and the comparison.
 
+use std::sync::Arc;
+
 use gearshift_config::Objective;
+use gearshift_selector::Bundle;
 
 use super::{
     Cell, CellResult, Kind,
@@ -32,6 +35,8 @@ pub struct Plan {
     pub policies: Vec<Kind>,
     /// What Gearshift makes best.
     pub objective: Objective,
+    /// The meta-learner that Gearshift asks.
+    pub bundle: Option<Arc<Bundle>>,
     /// Repetitions.
     pub seeds: u64,
     /// Requests of one run; by the grid's time where absent.

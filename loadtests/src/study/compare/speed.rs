@@ -34,7 +34,7 @@ pub fn speed(fleet: &Fleet, workload: &Workload) -> Result<String, Error> {
     for load in LOADS {
         let trips: Vec<Arc<Trip>> = prepare(workload, fleet, load * full, REQUESTS, 1).collect();
         for kind in POLICIES {
-            let mut policy = kind.build(Objective::Latency, Slo::default(), 1);
+            let mut policy = kind.build(Objective::Latency, Slo::default(), None, 1);
             let began = cpu_seconds();
             run(fleet, trips.iter().cloned(), policy.as_mut(), &Settings::default(), 1, |_| {})
                 .map_err(failed)?;

@@ -16,8 +16,14 @@ use std::time::Duration;
 use gearshift_selector::{Availability, Index, ScrapedLoad, Usage};
 
 pub use self::{
-    cache_aware::CacheAware, gearshift::Gearshift, least_outstanding::LeastOutstanding, oracle::Oracle,
-    peak_ewma::PeakEwma, power_of_two::PowerOfTwo, random::Random, round_robin::RoundRobin,
+    cache_aware::CacheAware,
+    gearshift::{Gearshift, WithoutLearner},
+    least_outstanding::LeastOutstanding,
+    oracle::Oracle,
+    peak_ewma::PeakEwma,
+    power_of_two::PowerOfTwo,
+    random::Random,
+    round_robin::RoundRobin,
     weighted::Weighted,
 };
 use super::{Fleet, station::Station, trip::Trip};

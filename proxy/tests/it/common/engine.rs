@@ -97,6 +97,11 @@ impl Engine {
         within("a request at the engine", self.inbox.recv()).await.unwrap()
     }
 
+    /// The next request of a client, whenever it comes.
+    pub(crate) async fn next_whenever(&mut self) -> Exchange {
+        self.inbox.recv().await.unwrap()
+    }
+
     /// A request that has come already.
     pub(crate) fn already(&mut self) -> Option<Exchange> {
         self.inbox.try_recv().ok()

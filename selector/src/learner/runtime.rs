@@ -1,12 +1,12 @@
-//! The learner's place: ONNX Runtime, loaded at run time. The meta-learner itself comes with a bundle.
+//! ONNX Runtime, loaded at run time.
 
 use std::path::Path;
 
-/// ONNX Runtime, loaded from a shared library. The meta-learner comes with a later bundle.
+/// ONNX Runtime, loaded from a shared library.
 #[derive(Debug)]
 pub struct OnnxRuntime {
     /// ONNX Runtime lives as long as its one environment.
-    _environment: ort::environment::Environment,
+    environment: ort::environment::Environment,
     version: String,
 }
 
@@ -35,7 +35,12 @@ impl OnnxRuntime {
             .with_telemetry(false)
             .build()
             .map_err(|error| load_error(&error))?;
-        Ok(Self { _environment: environment, version: ort::info().to_owned() })
+        Ok(Self { environment, version: ort::info().to_owned() })
+    }
+
+    /// What sessions are made in; lives as long as any of them.
+    pub(crate) fn environment(&self) -> &ort::environment::Environment {
+        &self.environment
     }
 
     /// What the library says of its build: branch, commit, type. It checked that it is new enough; the version

@@ -1,0 +1,4 @@
+//! Commands beside `serve`.
+
+pub(crate) mod advise;
+pub(crate) mod bundle;

@@ -1,0 +1,220 @@
+//! The meta-learner in the decision: the best candidates' predictions, corrected.
+//!
+//! It is asked about the best few by prior × calibration together. What it says of them is two things. The *level*: by how
+//! much the prior is off in this situation, for limits. And the *order*: how they differ, from an output that was trained
+//! for nothing else. The end-to-end time of a candidate is the prior's, times the mean level, times its place in the order;
+//! its TTFT and TPOT are scaled to add up to that. Every correction counts as far as the ensemble agrees on it.
+
+use smallvec::SmallVec;
+
+use crate::{
+    calibration::Calibration,
+    choose::RoutePolicy,
+    decision::{Fallback, Learned},
+    eligible::MAX_CANDIDATES,
+    group::{Group, Learner},
+    inputs,
+    learner::{Correction, Head, Memory},
+    rank::{Candidate, Estimate, Factors, MARGIN, stranger},
+};
+
+/// Below this mean weight of the corrections, the prior is as good: its own calibration decides.
+const LEAST_CONFIDENCE: f64 = 0.2;
+/// Quantiles further than this from the mean are no estimate, natural log.
+const MAX_QUANTILE: f64 = 2.0;
+
+/// One for each candidate at most.
+type PerCandidate<T> = SmallVec<[T; MAX_CANDIDATES]>;
+
+/// A correction at its candidate, shrunk; natural logs over the prior.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shrunk {
+    ttft: f64,
+    tpot: f64,
+    saturation: f64,
+    ttft_guard: f64,
+    tpot_guard: f64,
+    confidence: f64,
+}
+
+/// Corrects the candidates' predictions and ranks them anew; all of them have one.
+///
+/// # Errors
+/// Why the learner has nothing to say. The candidates are as they were then.
+pub(crate) fn correct(
+    group: &Group,
+    policy: &RoutePolicy,
+    head: Option<&mut Head>,
+    candidates: &mut [Candidate],
+) -> Result<(), Fallback> {
+    let learner = group.learner().ok_or(Fallback::NoBundle)?;
+    let head = head.ok_or(Fallback::OverBudget)?;
+    if head.generation() != learner.generation {
+        return Err(Fallback::LearnerFailed);
+    }
+    let asked = best(candidates, learner.candidates);
+    let shrunk = ask(group, learner, head, candidates, &asked)?;
+    let before = mean_ln_e2e(candidates, &asked);
+    apply(group, policy, learner, candidates, &asked, &shrunk);
+    let shift = (mean_ln_e2e(candidates, &asked) - before).exp();
+    for at in (0..candidates.len()).filter(|at| !asked.contains(at)) {
+        shift_unasked(group, policy, &mut candidates[at], shift);
+    }
+    Ok(())
+}
+
+/// Positions of the best `count`, in the order of the group.
+fn best(candidates: &[Candidate], count: usize) -> PerCandidate<usize> {
+    let mut positions: PerCandidate<usize> = (0..candidates.len()).collect();
+    if count < positions.len() {
+        positions.select_nth_unstable_by(count, |&a, &b| {
+            let (a, b) = (&candidates[a], &candidates[b]);
+            a.class.cmp(&b.class).then(a.value.total_cmp(&b.value))
+        });
+        positions.truncate(count);
+        positions.sort_unstable();
+    }
+    positions
+}
+
+/// Asks the head about these candidates, and shrinks what it says.
+fn ask(
+    group: &Group,
+    learner: Learner,
+    head: &mut Head,
+    candidates: &[Candidate],
+    asked: &[usize],
+) -> Result<PerCandidate<Shrunk>, Fallback> {
+    let (mut queries, mut corrections) =
+        (std::mem::take(&mut head.queries), std::mem::take(&mut head.corrections));
+    queries.clear();
+    let mut engines: PerCandidate<&Memory> = SmallVec::new();
+    let mut estimates: PerCandidate<&Estimate> = SmallVec::new();
+    for candidate in asked.iter().map(|&at| &candidates[at]) {
+        let constants = group.constants(candidate.ranked.index);
+        if let (Some(prior), Some(memory), Some(estimate)) =
+            (&constants.prior, &constants.memory, &candidate.estimate)
+        {
+            queries.push(inputs::query(prior, &estimate.terms, &estimate.situation));
+            engines.push(memory);
+            estimates.push(estimate);
+        }
+    }
+    let complete = engines.len() == asked.len();
+    inputs::centre(&mut queries);
+    let said = head.correct(&engines, &queries, &mut corrections);
+    let shrunk = shrink(&corrections, &estimates, learner.spread_scale);
+    (head.queries, head.corrections) = (queries, corrections);
+    if said.is_err() || !complete {
+        return Err(Fallback::LearnerFailed);
+    }
+    let confidence = shrunk.iter().map(|shrunk| shrunk.confidence).sum::<f64>() / shrunk.len() as f64;
+    if confidence < LEAST_CONFIDENCE { Err(Fallback::LowConfidence) } else { Ok(shrunk) }
+}
+
+/// Level and order of candidates that were asked about together; see the module.
+fn shrink(corrections: &[Correction], estimates: &[&Estimate], spread_scale: f64) -> PerCandidate<Shrunk> {
+    let count = corrections.len() as f64;
+    let weight = |c: &Correction| 1.0 / (1.0 + (f64::from(c.spread) / spread_scale).powi(2));
+    let level = |(c, estimate): (&Correction, &&Estimate)| {
+        let Estimate { situation, terms, .. } = estimate;
+        let decode = (situation.output_tokens - 1.0) * terms.tpot_ms();
+        let (ttft, tpot) = (weight(c) * f64::from(c.ttft), weight(c) * f64::from(c.tpot));
+        ((terms.ttft_ms() * ttft.exp() + decode * tpot.exp()) / (terms.ttft_ms() + decode)).ln()
+    };
+    let levels: PerCandidate<f64> = corrections.iter().zip(estimates).map(level).collect();
+    let mean_level = levels.iter().sum::<f64>() / count;
+    let mean_relative = corrections.iter().map(|c| f64::from(c.relative)).sum::<f64>() / count;
+    let shrunk = |(c, own_level): (&Correction, f64)| {
+        let weight = weight(c);
+        let scale = mean_level + weight * (f64::from(c.relative) - mean_relative) - own_level;
+        let guard = |mean: f32, p90: f32| {
+            let quantile = f64::from(p90 - mean).clamp(0.0, MAX_QUANTILE);
+            weight * quantile + (1.0 - weight) * MARGIN.ln()
+        };
+        Shrunk {
+            ttft: weight * f64::from(c.ttft) + scale,
+            tpot: weight * f64::from(c.tpot) + scale,
+            saturation: weight * f64::from(c.saturation),
+            ttft_guard: guard(c.ttft, c.ttft_p90),
+            tpot_guard: guard(c.tpot, c.tpot_p90),
+            confidence: weight,
+        }
+    };
+    corrections.iter().zip(levels).map(shrunk).collect()
+}
+
+/// Predicts anew from the corrections and the calibration of this bundle.
+fn apply(
+    group: &Group,
+    policy: &RoutePolicy,
+    learner: Learner,
+    candidates: &mut [Candidate],
+    asked: &[usize],
+    shrunk: &[Shrunk],
+) {
+    let state = |candidate: &Candidate| &group.backends()[candidate.ranked.index].state;
+    let calibrations: PerCandidate<Option<&Calibration>> = asked
+        .iter()
+        .zip(shrunk)
+        .map(|(&at, shrunk)| {
+            let state = state(&candidates[at]);
+            let factors = (shrunk.ttft.exp(), shrunk.tpot.exp());
+            state.relearned.seeded(learner.generation, &state.calibration, factors)
+        })
+        .collect();
+    let unknown = Calibration::new();
+    let stranger = stranger(|| calibrations.iter().map(|known| known.unwrap_or(&unknown)));
+    for ((&at, shrunk), calibration) in asked.iter().zip(shrunk).zip(&calibrations) {
+        let known = calibration.filter(|calibration| calibration.knows());
+        let factors = factors(shrunk, known.map_or(stranger, Calibration::factors), learner);
+        again(group, policy, &mut candidates[at], factors);
+    }
+}
+
+fn factors(shrunk: &Shrunk, calibration: (f64, f64), learner: Learner) -> Factors {
+    let (ttft_factor, tpot_factor) = (shrunk.ttft.exp(), shrunk.tpot.exp());
+    Factors {
+        ttft: ttft_factor * calibration.0,
+        tpot: tpot_factor * calibration.1,
+        drain: (-shrunk.saturation).exp() * calibration.1,
+        ttft_guard: shrunk.ttft_guard.exp(),
+        tpot_guard: shrunk.tpot_guard.exp(),
+        learned: Some(Learned {
+            generation: learner.generation,
+            ttft_factor,
+            tpot_factor,
+            confidence: shrunk.confidence,
+        }),
+    }
+}
+
+/// The learner was not asked about the others: they keep their distance from those it was asked about, or a learner that
+/// says that all are slower would make them look fast.
+fn shift_unasked(group: &Group, policy: &RoutePolicy, candidate: &mut Candidate, shift: f64) {
+    let Some(Estimate { factors, .. }) = candidate.estimate else { return };
+    let factors = Factors {
+        ttft: factors.ttft * shift,
+        tpot: factors.tpot * shift,
+        drain: factors.drain * shift,
+        ..factors
+    };
+    again(group, policy, candidate, factors);
+}
+
+fn again(group: &Group, policy: &RoutePolicy, candidate: &mut Candidate, factors: Factors) {
+    let prior = group.constants(candidate.ranked.index).prior.as_ref();
+    if let Some((prior, estimate)) = prior.zip(candidate.estimate) {
+        candidate.predict(group, policy, prior, Estimate { factors, ..estimate });
+    }
+}
+
+/// Mean over candidates of the logarithm of their predicted time.
+fn mean_ln_e2e(candidates: &[Candidate], positions: &[usize]) -> f64 {
+    let predictions = positions.iter().filter_map(|&at| candidates[at].ranked.prediction);
+    predictions.map(|prediction| prediction.e2e_s.ln()).sum::<f64>() / positions.len() as f64
+}
+
+#[cfg(test)]
+#[path = "correct_tests.rs"]
+mod tests;

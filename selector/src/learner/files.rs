@@ -1,0 +1,87 @@
+//! A bundle's files: read once, hashed, and used from memory, so that what was checked is what runs.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use sha2::{Digest, Sha256};
+
+use super::{BundleError, FORMAT, Manifest, graph};
+use crate::inputs;
+
+/// Largest file read, bytes: bundles are a few MB, and a mistake should not fill the memory.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A manifest and the content of the files it names.
+pub(super) struct Files {
+    pub(super) manifest: Manifest,
+    contents: BTreeMap<String, Vec<u8>>,
+}
+
+impl Files {
+    /// Reads a bundle's directory: manifest, format, schema, hashes.
+    pub(super) fn read(directory: &Path) -> Result<Self, BundleError> {
+        let manifest: Manifest = serde_json::from_slice(&read(&directory.join("manifest.json"))?)
+            .map_err(|error| BundleError::Manifest { problem: error.to_string() })?;
+        check(&manifest)?;
+        let mut contents = BTreeMap::new();
+        for (name, expected) in &manifest.files {
+            let content = read(&directory.join(name))?;
+            let found = sha256(&content);
+            if !found.eq_ignore_ascii_case(expected) {
+                return Err(BundleError::Hash { file: name.clone(), found, expected: expected.clone() });
+            }
+            contents.insert(name.clone(), content);
+        }
+        Ok(Self { manifest, contents })
+    }
+
+    /// Takes a file out.
+    pub(super) fn take(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.contents.remove(name)
+    }
+
+    /// Takes a file out without which there is no bundle.
+    pub(super) fn need(&mut self, name: &'static str) -> Result<Vec<u8>, BundleError> {
+        self.take(name)
+            .ok_or_else(|| BundleError::Manifest { problem: format!("`files` does not name {name}") })
+    }
+}
+
+fn check(manifest: &Manifest) -> Result<(), BundleError> {
+    let invalid = |problem: String| Err(BundleError::Manifest { problem });
+    let Manifest { format, id, feature_schema, spread_scale, files, encoder, .. } = manifest;
+    if *format != FORMAT {
+        return Err(BundleError::Format { found: *format, expected: FORMAT });
+    }
+    let expected = inputs::schema_hash();
+    if *feature_schema != expected {
+        return Err(BundleError::Schema { found: feature_schema.clone(), expected });
+    }
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_');
+    if id.is_empty() || id.starts_with('.') || !id.bytes().all(plain) {
+        return invalid(format!("`id` is {id:?}; it may have a–z, 0–9, `-`, `.` and `_`"));
+    }
+    if !(*spread_scale > 0.0 && spread_scale.is_finite()) {
+        return invalid(format!("`spread_scale` is {spread_scale}; it must be positive"));
+    }
+    if let Some(name) = files.keys().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+        return invalid(format!("`files` names {name:?}, which is not in the bundle's own directory"));
+    }
+    if encoder.is_some() && !files.contains_key(graph::CONTEXT) {
+        return invalid(format!("it names an encoder but no {}", graph::CONTEXT));
+    }
+    Ok(())
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
+    let failed = |source| BundleError::Read { path: path.to_owned(), source };
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > MAX_BYTES {
+        return Err(failed(std::io::Error::other(format!("{length} bytes are too many for a bundle"))));
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// Hexadecimal, lower case.
+pub(super) fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
