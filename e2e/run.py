@@ -188,8 +188,8 @@ def end_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
 
 def prepare() -> int:
     """Installs an engine and its model for whoever wants to run them; the last line printed says where."""
-    engine, model = install.engine(), install.model("smollm2.py")
-    print(json.dumps({"vllm": str(engine), "model": str(model)}))
+    engine, model, tiny = install.engine(), install.model("smollm2.py"), install.model("tiny_llama.py")
+    print(json.dumps({"vllm": str(engine), "model": str(model), "tiny": str(tiny)}))
     return 0
 
 

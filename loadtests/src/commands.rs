@@ -1,11 +1,13 @@
 //! The commands of the binary.
 
+mod collect;
 mod engine;
 mod engines;
 mod fit_hardware;
 mod route;
 mod run;
 mod streams;
+mod sweep;
 mod validate;
 
 use std::{io::Write as _, net::SocketAddr, time::Duration};
@@ -14,9 +16,11 @@ use clap::{Args, Parser, Subcommand};
 use gearshift_loadtests::{
     Error,
     bench::{self, BenchOptions},
+    collect::CollectOptions,
     demo::{self, DemoOptions},
     fit::FitOptions,
     mock::{self, Settings},
+    sweep::SweepOptions,
     system,
     validate::ValidateOptions,
 };
@@ -49,6 +53,10 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     /// Compare routing policies over simulated fleets, in virtual time.
     Route(route::RouteOptions),
+    /// Write rows of the performance database from simulated engines, in virtual time.
+    Sweep(SweepOptions),
+    /// Measure profiles and workloads on a real engine that it starts, for the performance database.
+    Collect(CollectOptions),
     /// Hold the simulated engine against real vLLM on this machine's CPU, and against measured GPUs.
     Validate(ValidateOptions),
 }
@@ -89,6 +97,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
         Command::FitHardware(options) => fit_hardware::run(&options),
         Command::Demo(options) => print(&demo::run(&options).await?),
         Command::Route(options) => route::run(options).await,
+        Command::Sweep(options) => sweep::run(options).await,
+        Command::Collect(options) => collect::run(&options).await,
         Command::Validate(options) => validate::run(&options).await,
     }
 }

@@ -47,6 +47,9 @@ pub enum Error {
     /// A simulated engine cannot be.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// Rows could not be written.
+    #[error(transparent)]
+    Rows(#[from] gearshift_perfdb::Error),
     /// Anything else, in words.
     #[error("{0}")]
     Failed(String),

@@ -90,6 +90,18 @@ impl ProcessTree {
         Ok(found)
     }
 
+    /// The threads of all of them.
+    ///
+    /// # Errors
+    /// Where one of them ended meanwhile.
+    pub fn threads(self) -> io::Result<Vec<u32>> {
+        let mut all = Vec::new();
+        for process in self.processes()? {
+            all.extend(threads(process)?.iter().filter_map(|thread| thread.parse::<u32>().ok()));
+        }
+        Ok(all)
+    }
+
     /// CPU time of all of them. Threads that ended are not in it.
     ///
     /// # Errors

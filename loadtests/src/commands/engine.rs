@@ -46,9 +46,15 @@ struct KnobOptions {
     max_num_batched_tokens: Option<u32>,
     #[arg(long)]
     max_model_len: Option<u32>,
+    /// Switch automatic prefix caching on: the default.
+    #[arg(long, overrides_with = "no_enable_prefix_caching")]
+    enable_prefix_caching: bool,
     /// Switch automatic prefix caching off.
     #[arg(long)]
     no_enable_prefix_caching: bool,
+    /// Prefill prompts in chunks: the default.
+    #[arg(long, overrides_with = "no_enable_chunked_prefill")]
+    enable_chunked_prefill: bool,
     /// Prefill prompts whole.
     #[arg(long)]
     no_enable_chunked_prefill: bool,
@@ -134,6 +140,11 @@ impl EngineOptions {
     }
 }
 
+/// What a pair of switches says.
+fn switched(on: bool, off: bool) -> Option<bool> {
+    (on || off).then_some(on)
+}
+
 impl KnobOptions {
     /// The profile of a configuration file.
     fn profile(&self) -> Value {
@@ -141,8 +152,8 @@ impl KnobOptions {
             "max_num_seqs": self.max_num_seqs,
             "max_num_batched_tokens": self.max_num_batched_tokens,
             "max_model_len": self.max_model_len,
-            "prefix_caching": self.no_enable_prefix_caching.then_some(false),
-            "chunked_prefill": self.no_enable_chunked_prefill.then_some(false),
+            "prefix_caching": switched(self.enable_prefix_caching, self.no_enable_prefix_caching),
+            "chunked_prefill": switched(self.enable_chunked_prefill, self.no_enable_chunked_prefill),
             "speculative": self.speculative_config,
             "kv_cache_dtype": self.kv_cache_dtype,
             "quantization": self.quantization,

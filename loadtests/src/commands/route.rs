@@ -1,6 +1,6 @@
 //! `gearshift-loadtest route`: routing policies side by side, in virtual time.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use gearshift_config::Objective;
@@ -15,6 +15,7 @@ use gearshift_loadtests::{
     },
     workload::Workload,
 };
+use gearshift_selector::{Bundle, LoadOptions, OnnxRuntime};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Options of `gearshift-loadtest route`.
@@ -30,8 +31,14 @@ pub(crate) struct RouteOptions {
     #[arg(long, value_delimiter = ',', default_values_t = grid::LOADS)]
     loads: Vec<f64>,
     /// Policies.
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Kind::ALL)]
+    #[arg(long, value_delimiter = ',', value_enum)]
     policies: Vec<Kind>,
+    /// A bundle for Gearshift to ask; it is then also run without.
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// ONNX Runtime's shared library, for the bundle.
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    onnxruntime: Option<PathBuf>,
     /// What Gearshift makes best.
     #[arg(long, value_enum, default_value_t = Goal::Latency)]
     objective: Goal,
@@ -147,17 +154,31 @@ fn plan(options: &RouteOptions) -> Result<(Plan, String), Error> {
     if let Some(load) = options.loads.iter().find(|load| !(load.is_finite() && **load > 0.0)) {
         return Err(Error::Failed(format!("{load} is no load: a share of capacity above 0 is")));
     }
+    let (bundle, asked) = (bundle(options)?, options.policies.clone());
     let plan = Plan {
         fleets,
         workloads,
         loads: options.loads.clone(),
-        policies: options.policies.clone(),
+        policies: if asked.is_empty() { Kind::usual(bundle.is_some()) } else { asked },
         objective: options.objective.into(),
+        bundle,
         seeds: options.seeds,
         requests: options.requests,
         threads: options.threads,
     };
     Ok((plan, left_out))
+}
+
+fn bundle(options: &RouteOptions) -> Result<Option<Arc<Bundle>>, Error> {
+    let Some(directory) = &options.bundle else { return Ok(None) };
+    let library = options.onnxruntime.as_deref().ok_or_else(|| {
+        Error::Failed(
+            "--bundle needs ONNX Runtime: name its library by --onnxruntime or ORT_DYLIB_PATH".into(),
+        )
+    })?;
+    let runtime = OnnxRuntime::load(library).map_err(failed)?;
+    let bundle = Bundle::load(directory, &runtime, &LoadOptions::default()).map_err(failed)?;
+    Ok(Some(Arc::new(bundle)))
 }
 
 fn fleet(name: &str) -> Result<Fleet, Error> {

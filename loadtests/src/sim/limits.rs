@@ -195,6 +195,11 @@ impl BatchDefaults {
     }
 }
 
+/// The token budget of a step that vLLM takes on an engine's hardware where nobody sets one.
+pub fn default_step_tokens(spec: &EngineSpec) -> u32 {
+    BatchDefaults::of(spec).budget
+}
+
 /// Sockets of the catalog; vLLM neither overlaps scheduling with them nor sizes batches by their memory.
 fn is_cpu(hardware: &HardwareFacts) -> bool {
     matches!(hardware.architecture.as_str(), "sapphire_rapids" | "granite_rapids" | "zen4" | "zen5" | "cpu")

@@ -56,6 +56,7 @@ pub use engine::{Engine, Pace, Refusal};
 pub use fault::Fault;
 pub use forecast::Forecast;
 pub use gearshift_selector::Moment;
+pub use limits::default_step_tokens;
 pub use output::{Gauges, Output, OutputKind, Totals};
 pub use request::{RequestId, SimRequest, SimWork};
 pub use spec::{EngineSpec, Scheduling, SpecError, Times};

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod cli;
+mod collect;
 mod common;
 mod driver;
 mod mock;

@@ -8,20 +8,21 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    client::{Answer, replay},
+    client::replay,
     load,
     outcome::{Machine, Measurement, PhaseRun, ProfileRun, Speculation, read, rounded, write},
     plan::{self, Phase, Profile},
     probe::probe_all,
     probes::{Fresh, Probe, Sample},
     speculate,
-    vllm::{Installation, Server},
+    vllm::{self, Installation},
 };
 use crate::{
     Error,
     bench::conditions,
     procfs::MachineTime,
     validate::progress::Progress,
+    vllm::{Answer, Server},
     workload::{Class, Request},
 };
 
@@ -97,7 +98,7 @@ impl Session<'_> {
     async fn start(&self, name: &str, flags: &[String]) -> Result<Server, Error> {
         self.progress.say(format!("{name}: vLLM starts"));
         std::fs::create_dir_all(&self.folder).map_err(Error::file(&self.folder))?;
-        let server = Server::start(self.installed, flags, &self.folder.join(format!("{name}.log"))).await?;
+        let server = vllm::start(self.installed, flags, &self.folder.join(format!("{name}.log"))).await?;
         write(&self.file("machine"), &machine(server.version().await?)?)?;
         Ok(server)
     }

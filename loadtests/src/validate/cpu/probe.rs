@@ -5,11 +5,18 @@ use std::{cell::RefCell, rc::Rc};
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use super::{
-    client::{Answer, completion, stream},
+    client::completion,
     outcome::rounded,
     probes::{Fresh, Probe, SHORT, Sample},
 };
-use crate::{Error, driver::Endpoint, report::median, validate::progress::Progress, workload::Content};
+use crate::{
+    Error,
+    driver::Endpoint,
+    report::median,
+    validate::progress::Progress,
+    vllm::{Answer, stream},
+    workload::Content,
+};
 
 const SEED: u64 = 12;
 /// Tokens of an answer in a batch: enough steps in which all decode, after those in which the first ones wait for the

@@ -8,18 +8,18 @@ use tokio::{
 };
 
 use super::{
-    client::{SERVED, post, stream},
+    client::SERVED,
     measure::whole,
     outcome::{DraftStep, Drafted, Speculation, rounded},
     probe::{decoding_gaps, together},
     probes::Fresh,
-    vllm::{Metrics, Server},
 };
 use crate::{
     Error,
     driver::Endpoint,
     report::mean,
     validate::progress::Progress,
+    vllm::{Metrics, Server, post, stream},
     workload::{Class, Content, acceptance_of},
 };
 
