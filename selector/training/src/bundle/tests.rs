@@ -1,0 +1,131 @@
+//! What was trained is what is served: the same corrections through burn and through a written bundle's graphs.
+
+use gearshift_selector::{
+    Bundle, Correction, Encoder, LoadOptions, OnnxRuntime, PriorFactors, Texts, TrainingRows,
+    inputs::{QUERY_WIDTH, QueryInputs},
+};
+
+use super::{Contents, Vectors, golden::flat, write};
+use crate::{
+    dataset::{Dataset, Protocol, tests::row},
+    fit::{Fitted, Prepared, Recipe, Schedule, Silent, fit, sample::sample},
+    prepare::prepare,
+};
+
+/// 60 samples of engines that differ, described in words.
+fn dataset() -> Dataset {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut rows = Vec::new();
+    for context in 0..20 {
+        for tensor in [1, 2, 4] {
+            let mut row = row(&context.to_string(), &format!("tp{tensor}"));
+            row.facts.hardware = format!("hardware {}", context % 3);
+            row.facts.hardware_facts.memory_gb_per_s *= f64::from(1 + context % 3);
+            row.facts.hardware_facts.description = row.facts.hardware.clone();
+            row.facts.model_facts.layers = 20 + 4 * (context % 5);
+            row.facts.model_facts.description = format!("a model of {} layers", row.facts.model_facts.layers);
+            row.facts.count = tensor;
+            row.facts.knobs.tensor_parallel = Some(tensor);
+            row.workload.concurrency = f64::from(1 + context % 7);
+            row.outcome.tpot_s = Some(0.01 * (1.0 + random.f64()));
+            rows.push(row);
+        }
+    }
+    Dataset::new(rows, Protocol::Clean)
+}
+
+/// Any vectors, of width 16, of all texts.
+fn vectors(dataset: &Dataset) -> Vectors {
+    let mut random = fastrand::Rng::with_seed(2);
+    let facts = dataset.samples.iter().map(|sample| &sample.row.facts);
+    let texts = facts.flat_map(|facts| [&facts.model_facts.description, &facts.hardware_facts.description]);
+    let mut known = Vectors { width: 16, ..Vectors::default() };
+    for text in texts {
+        known.vectors.entry(text.clone()).or_insert_with(|| (0..16).map(|_| random.f32() - 0.5).collect());
+    }
+    known
+}
+
+fn fitted(rows: &Prepared) -> Fitted {
+    let training = Schedule { epochs: 3, batch: 16, rate: 0.02 };
+    fit(rows, None, &Recipe { training, early_stop: false, window: 1, ..Recipe::default() }, 3, &Silent)
+        .unwrap()
+}
+
+fn contents<'a>(
+    fitted: &'a Fitted,
+    rows: &'a Prepared,
+    vectors: &'a Vectors,
+    encoder: &'a Encoder,
+    prior: &'a PriorFactors,
+) -> Contents<'a> {
+    Contents {
+        id: "test",
+        fitted,
+        rows,
+        prior,
+        encoder: Some(encoder),
+        vectors,
+        training: vec![TrainingRows { source: "measured".into(), dataset: "made up".into(), rows: 60 }],
+        evaluation: serde_json::Value::Null,
+    }
+}
+
+fn encoder(width: usize) -> Encoder {
+    Encoder { name: "none".into(), model_sha256: String::new(), tokenizer_sha256: String::new(), width }
+}
+
+/// What the server says of the samples, through the bundle's graphs.
+fn served(bundle: &Bundle, dataset: &Dataset, rows: &Prepared) -> Vec<Correction> {
+    let engines: Vec<_> =
+        dataset.samples.iter().map(|sample| (&sample.deployment, Texts::of(&sample.deployment))).collect();
+    let memories = bundle.remember(&engines).unwrap();
+    let queries: Vec<QueryInputs> =
+        rows.query.chunks_exact(QUERY_WIDTH).map(|query| query.try_into().unwrap()).collect();
+    let mut said = Vec::new();
+    bundle.head().unwrap().correct(&memories.iter().collect::<Vec<_>>(), &queries, &mut said).unwrap();
+    said
+}
+
+#[test]
+fn what_was_trained_is_what_is_served() {
+    let Some(library) = std::env::var_os("ORT_DYLIB_PATH") else {
+        eprintln!("SKIPPED: running exported graphs; set ORT_DYLIB_PATH to libonnxruntime.so to run it");
+        return;
+    };
+    let runtime = OnnxRuntime::load(std::path::Path::new(&library)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (dataset, prior) = (dataset(), PriorFactors::default());
+    for vectors in [Vectors::default(), vectors(&dataset)] {
+        let mut rows = prepare(&dataset, &prior, &vectors);
+        let (fitted, encoder) = (fitted(&rows), encoder(vectors.width));
+        let path = directory.path().join(format!("texts-{}", vectors.width));
+        let manifest = write(&path, &contents(&fitted, &rows, &vectors, &encoder, &prior)).unwrap();
+        assert_eq!(manifest.files.contains_key("vectors.json"), vectors.width > 0);
+        let bundle = Bundle::load(&path, &runtime, &LoadOptions::default()).unwrap();
+        assert_eq!(bundle.manifest(), &manifest);
+
+        // Far outside of what was trained on is clipped alike.
+        rows.query.iter_mut().step_by(7).for_each(|value| *value *= 50.0);
+        let trained = fitted.predict(&rows).unwrap();
+        assert!(trained.iter().all(|said| said.spread > 1e-6 && said.tpot != 0.0));
+        let served = served(&bundle, &dataset, &rows);
+        let off = trained.iter().zip(&served).flat_map(|(a, b)| {
+            let (a, b) = (flat(a), flat(b));
+            (0..a.len()).map(move |at| (a[at] - b[at]).abs())
+        });
+        let off = off.fold(0.0, f32::max);
+        eprintln!("texts of width {}: off by {off:e} at most; {:?}", vectors.width, bundle.cost());
+        assert!(off < 1e-4, "{off}");
+    }
+}
+
+#[test]
+fn too_few_rows_make_no_bundle() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = sample(9, 0, 1);
+    let (fitted, vectors, prior) = (fitted(&rows), Vectors::default(), PriorFactors::default());
+    let encoder = encoder(0);
+    let error = write(directory.path(), &contents(&fitted, &rows, &vectors, &encoder, &prior)).unwrap_err();
+    assert!(error.to_string().contains("48"), "{error}");
+}

@@ -1,0 +1,114 @@
+//! `gearshift-train eval`.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use gearshift_config::Catalog;
+use gearshift_loadtests::report::ReportFiles;
+use gearshift_perfdb::Source;
+use gearshift_selector::TextEncoder;
+use gearshift_training::{
+    Error, aslib,
+    baselines::{self, MetaInf},
+    bundle::Vectors,
+    dataset::{Dataset, Protocol, read},
+    eval::{self, Options},
+    fit::Recipe,
+};
+
+/// Measures how well each selector chooses where it has not been.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The performance database.
+    #[arg(long, default_value = "perfdb/data")]
+    rows: PathBuf,
+    /// Where `eval.json`, `eval.md` and the plots go.
+    #[arg(long, default_value = "target/reports")]
+    out: PathBuf,
+    /// Where choices are kept for the next run.
+    #[arg(long, default_value = "target/eval-cache")]
+    cache: PathBuf,
+    /// Only splits whose name contains this; names are like `measured/silicon/clean/all/unseen_gpu`.
+    #[arg(long)]
+    only: Option<String>,
+    /// A scenario of the algorithm-selection library to run ISAC, ALORS and the forest on, instead of the database.
+    #[arg(long, value_name = "DIR")]
+    aslib: Option<PathBuf>,
+    /// Directory of the text encoder, from tools/fetch_encoder.py: the learner is given descriptions too.
+    #[arg(long)]
+    encoder: Option<PathBuf>,
+    /// ONNX Runtime's shared library; ORT_DYLIB_PATH where not given. Only the encoder needs it.
+    #[arg(long)]
+    onnxruntime: Option<PathBuf>,
+    /// Only these selectors.
+    #[arg(long, value_delimiter = ',')]
+    selectors: Vec<String>,
+    /// For trying out: a quarter of the trees, one seed.
+    #[arg(long)]
+    quick: bool,
+    /// Seeds that stochastic selectors are averaged over.
+    #[arg(long, value_delimiter = ',', default_values_t = [1])]
+    seeds: Vec<u64>,
+    /// Simulated rows that are learned from in every fold, at most; the shipped bundle takes all.
+    #[arg(long, default_value_t = 2500)]
+    simulated_rows: usize,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Runs it; what came of it in words.
+pub(crate) fn run(args: &Args) -> Result<String, Error> {
+    if let Some(directory) = &args.aslib {
+        return on_aslib(directory, args);
+    }
+    let sources = [Source::Simulated, Source::SimulatedKernel, Source::Measured];
+    let rows = read(&args.rows, &sources)?;
+    let simulated = rows.iter().filter(|row| row.source != Source::Measured).cloned().collect();
+    let simulated = Dataset::new(simulated, Protocol::Clean);
+    let measured = Dataset::new(
+        rows.iter().filter(|row| row.source == Source::Measured).cloned().collect(),
+        Protocol::Clean,
+    );
+    let vectors = Arc::new(vectors(args, &[&measured, &simulated])?);
+    let questions = eval::questions(rows);
+    let mut selectors = MetaInf::with_ablations(&Recipe::default(), &vectors);
+    selectors.extend(baselines::roster());
+    selectors.retain(|s| args.selectors.is_empty() || args.selectors.contains(&s.name()));
+    let effort = if args.quick { baselines::Effort::Quick } else { baselines::Effort::Full };
+    let seeds = if args.quick { args.seeds.iter().take(1).copied().collect() } else { args.seeds.clone() };
+    let options = Options {
+        effort,
+        threads: args.threads,
+        seeds,
+        only: args.only.clone(),
+        cache: Some(args.cache.clone()),
+        simulated_rows: args.simulated_rows,
+        progress: true,
+    };
+    let report = eval::evaluate(&questions, &simulated, &selectors, &options)?;
+    let written = eval::write(&report, &args.out).map_err(|error| Error::Failed(error.to_string()))?;
+    Ok(written.map(|path| path.display().to_string()).join("\n"))
+}
+
+/// Vectors of all descriptions; none where no encoder was asked for.
+fn vectors(args: &Args, datasets: &[&Dataset]) -> Result<Vectors, Error> {
+    let Some(directory) = &args.encoder else { return Ok(Vectors::default()) };
+    let runtime = super::onnxruntime(args.onnxruntime.as_deref())?;
+    let mut encoder =
+        TextEncoder::open(directory, &runtime).map_err(|error| Error::Failed(error.to_string()))?;
+    Vectors::new(&mut encoder, Catalog::shipped(), datasets)
+}
+
+fn on_aslib(directory: &Path, args: &Args) -> Result<String, Error> {
+    let failed = |error: gearshift_loadtests::Error| Error::Failed(error.to_string());
+    let seed = args.seeds.first().copied().unwrap_or(1);
+    let report = aslib::evaluate(&aslib::Scenario::read(directory)?, seed);
+    let document = aslib::document(&report);
+    let files = ReportFiles::create(&args.out, "aslib").map_err(failed)?;
+    files.json(&report).map_err(failed)?;
+    files.markdown(&document).map_err(failed)?;
+    Ok(document.as_str().to_owned())
+}

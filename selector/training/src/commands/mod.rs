@@ -1,0 +1,20 @@
+//! The subcommands: each reads its arguments, calls the library, and says what came of it.
+
+pub(crate) mod bundle;
+pub(crate) mod eval;
+pub(crate) mod fit;
+pub(crate) mod import;
+
+use std::path::Path;
+
+use gearshift_selector::OnnxRuntime;
+use gearshift_training::Error;
+
+/// Loads ONNX Runtime from where the user says, or the environment.
+fn onnxruntime(stated: Option<&Path>) -> Result<OnnxRuntime, Error> {
+    let from_environment = || std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
+    let Some(library) = stated.map(Path::to_owned).or_else(from_environment) else {
+        return Err(Error::Failed("ONNX Runtime is needed: --onnxruntime or ORT_DYLIB_PATH".to_owned()));
+    };
+    OnnxRuntime::load(&library).map_err(|error| Error::Failed(error.to_string()))
+}

@@ -1,0 +1,171 @@
+//! Hyperparameters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::Shape;
+
+/// All hyperparameters of a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Sizes of the network.
+    pub shape: Shape,
+    /// Inputs whose name begins with one of these say nothing (a centred copy's name begins with `centred.`). With a
+    /// dozen models on six accelerators, the numbers of a model or an accelerator are ids: on unseen ones they made
+    /// choices worse than the query's dimensionless numbers alone, as did the engine, its age and the centred copies,
+    /// which the prior has. `text.` stands for all descriptions.
+    pub ignore: Vec<String>,
+    /// Training on rows of other sources first.
+    pub pretraining: Schedule,
+    /// Training on the rows themselves.
+    pub training: Schedule,
+    /// What is minimised.
+    pub losses: Losses,
+    /// AdamW's weight decay.
+    pub weight_decay: f32,
+    /// Share of static tokens that are left out while training.
+    pub token_dropout: f32,
+    /// Share of descriptions that are left out while training.
+    pub text_dropout: f32,
+    /// Share of the query's numbers that are left out while training.
+    pub query_dropout: f32,
+    /// Share of the hidden layer that is left out while training.
+    pub hidden_dropout: f32,
+    /// Whether the epoch to stop at is found on hardware left out; else all epochs are gone through.
+    pub early_stop: bool,
+    /// Epochs that are averaged over: losses when looking for the best, and weights at the end.
+    pub window: usize,
+    /// Share of what was learned for `relative` that is kept: what a few hundred contexts teach is trusted in part.
+    pub relative_share: f32,
+}
+
+/// How long and how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// Passes over the rows at most.
+    pub epochs: usize,
+    /// Rows of a batch, about: contexts stay whole.
+    pub batch: usize,
+    /// Highest learning rate: after a warm-up over the first twentieth of the steps; then down along a cosine.
+    pub rate: f64,
+}
+
+/// Weights of the parts of the loss, and their shape.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Losses {
+    /// Of `relative`.
+    pub relative: f32,
+    /// Of `ttft` and `tpot`.
+    pub means: f32,
+    /// Of `ttft_p90` and `tpot_p90`.
+    pub p90: f32,
+    /// Of `saturation`.
+    pub saturation: f32,
+    /// Errors beyond this (natural log) count linearly.
+    pub huber: f32,
+    /// Weight in `relative` of a row far from the best of its context; the best weighs one more.
+    pub floor: f32,
+    /// How fast that falls with the regret (natural log).
+    pub sharpness: f32,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            shape: Shape::default(),
+            ignore: [
+                "centred.",
+                "context.",
+                "query.software_months",
+                "query.vllm",
+                "query.sglang",
+                "query.tensorrt_llm",
+                "model.",
+                "hardware.",
+                "profile.software_months",
+                "profile.vllm",
+                "profile.sglang",
+                "profile.tensorrt_llm",
+                "profile.log2_tensor_parallel",
+                "profile.log2_data_parallel",
+                "profile.log2_pipeline_parallel",
+                "profile.expert_parallel",
+                "profile.weight_bytes",
+                "profile.quantized",
+                "profile.memory_utilization",
+                "profile.log2_step_tokens",
+                "profile.log2_slots",
+                "profile.kv_bytes",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            pretraining: Schedule { epochs: 20, batch: 512, rate: 3e-3 },
+            training: Schedule::default(),
+            losses: Losses::default(),
+            weight_decay: 0.3,
+            token_dropout: 0.2,
+            text_dropout: 0.5,
+            query_dropout: 0.1,
+            hidden_dropout: 0.1,
+            early_stop: true,
+            window: 5,
+            relative_share: 0.5,
+        }
+    }
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { epochs: 30, batch: 256, rate: 3e-3 }
+    }
+}
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self {
+            relative: 1.0,
+            means: 0.25,
+            p90: 0.25,
+            saturation: 0.25,
+            huber: 0.3,
+            floor: 0.25,
+            sharpness: 3.0,
+        }
+    }
+}
+
+impl Schedule {
+    /// Learning rate of a step.
+    pub fn rate_at(&self, step: usize, steps: usize) -> f64 {
+        let warm = (steps / 20).max(1);
+        if step < warm {
+            return self.rate * (step + 1) as f64 / warm as f64;
+        }
+        let gone = (step - warm) as f64 / (steps - warm).max(1) as f64;
+        self.rate * (0.02 + 0.98 * 0.5 * (1.0 + (std::f64::consts::PI * gone).cos()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Recipe, Schedule};
+
+    #[test]
+    fn the_rate_rises_and_falls() {
+        let schedule = Schedule { rate: 1.0, ..Schedule::default() };
+        assert!(schedule.rate_at(0, 100) < 0.3);
+        assert!((schedule.rate_at(4, 100) - 1.0).abs() < 1e-9);
+        assert!(schedule.rate_at(99, 100) < 0.03);
+        assert!(schedule.rate_at(0, 1) > 0.0);
+    }
+
+    #[test]
+    fn a_recipe_survives_json() {
+        let recipe = Recipe::default();
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+        assert_eq!(serde_json::from_str::<Recipe>("{}").unwrap(), recipe);
+    }
+}
