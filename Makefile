@@ -91,6 +91,14 @@ simulator: ## The simulated engine against real vLLM on this CPU and against mea
 	rows=$$($(PYTHON) tools/aiconfigurator_kernels.py) && $(QUICK)/gearshift-loadtest validate \
 		--silicon $$rows/silicon_sample.csv --out $(REPORTS) $(SIMULATOR_ARGS)
 
+.PHONY: collect
+collect: ## Profiles and workloads on real vLLM on this CPU, an hour; what is measured is not measured again
+	cargo build --profile quick --locked -p gearshift-loadtests
+	$(PYTHON) e2e/run.py --prepare
+	mkdir -p $(REPORTS)
+	$(QUICK)/gearshift-loadtest collect --plan loadtests/data/collect_cpu.yaml --out $(TARGET_DIR)/collect \
+		--rows $(REPORTS)/vllm_cpu.parquet $(COLLECT_ARGS)
+
 .PHONY: hardware-fit
 hardware-fit: ## Fit the simulator's factors to measured kernels and serving (fetches 140 MB once)
 	cargo build --profile quick --locked -p gearshift-loadtests
@@ -98,6 +106,22 @@ hardware-fit: ## Fit the simulator's factors to measured kernels and serving (fe
 	cache=$$($(PYTHON) tools/aiconfigurator_kernels.py) && $(QUICK)/gearshift-loadtest fit-hardware \
 		--kernels $$cache/kernels --rows $$cache/silicon_sample.csv \
 		--out loadtests/data/hardware_fit.json --report $(REPORTS)/hardware-fit.json
+
+.PHONY: database
+database: ## The simulated rows of perfdb/data: simulated engines, and AIConfigurator's estimates (25 minutes, once)
+	cargo build --profile quick --locked -p gearshift-loadtests
+	estimates=$$($(PYTHON) tools/aiconfigurator_sweep.py --minutes $(or $(MINUTES),25)) && \
+		$(QUICK)/gearshift-loadtest sweep --out perfdb/data --estimates $$estimates
+
+.PHONY: eval
+eval: ## How well each selector chooses on hardware and model families it has not seen, 25 minutes
+	cargo build --profile quick --locked -p gearshift-training
+	$(QUICK)/gearshift-train eval --out $(REPORTS) $(EVAL_ARGS)
+
+.PHONY: train
+train: ## Train the meta-learner on the shipped rows into models/default
+	cargo build --profile quick --locked -p gearshift-training
+	$(QUICK)/gearshift-train fit --out models/default $(TRAIN_ARGS)
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZ_SECONDS=60 (needs Rust nightly and cargo-fuzz)
