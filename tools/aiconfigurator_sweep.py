@@ -15,14 +15,14 @@ workloads like it really find in a cache (SHAPES, held by the tests of the load 
 import argparse
 import csv
 import itertools
-import logging
 import random
 import subprocess
 import sys
 import time
 import venv
-import warnings
 from pathlib import Path
+
+from aiconfigurator_estimates import aiconfigurator
 
 PACKAGE = "aiconfigurator==0.12.0"
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "aiconfigurator"
@@ -215,34 +215,6 @@ def estimates(estimate, context, seed):
     return rows if len(rows) > 1 else []
 
 
-def remembered(function):
-    """The same, asked once for each set of arguments: otherwise each estimate reads some 500 files again."""
-    known = {}
-
-    def remember(*arguments, **named):
-        key = repr((arguments, sorted(named.items())))
-        if key not in known:
-            known[key] = function(*arguments, **named)
-        return known[key]
-
-    return remember
-
-
-def estimator():
-    """AIConfigurator's `cli_estimate`."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    import aiconfigurator.cli.api as api
-    import aiconfigurator_core.sdk.perf_database as database
-
-    for name in ("get_supported_databases", "get_latest_database_version"):
-        function = remembered(getattr(database, name))
-        for module in (database, api):
-            if hasattr(module, name):
-                setattr(module, name, function)
-    return api.cli_estimate
-
-
 def inside_environment():
     """Run this script again in an environment that has AIConfigurator, made where it is missing."""
     environment = CACHE / "sweep-venv"
@@ -294,7 +266,7 @@ def main():
     parser.add_argument("--out", type=Path, default=CACHE / "sweep.csv", help="the table")
     options = parser.parse_args()
     try:
-        estimate = estimator()
+        estimate = aiconfigurator()
     except ImportError:
         return inside_environment()
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,16 +8,15 @@ use std::{
 
 use gearshift_config::HardwareFacts;
 
-use crate::Error;
+use crate::{
+    Error,
+    sim::{EXPERT_PASSES, TILE_ROWS},
+};
 
 /// Samples of one class that a fit looks at; more are thinned out evenly.
 const ENOUGH: usize = 1500;
 /// Dense layers and experts narrower than this are no model's, and fit nothing.
 const NARROWEST: f64 = 512.0;
-/// Times experts read or write what goes through them: the step model counts the same.
-const EXPERT_PASSES: f64 = 2.0;
-/// Rows of an expert's smallest tile: the step model's too.
-const TILE_ROWS: f64 = 16.0;
 /// Draws a routed token counts for in the measured kernels, whose routing is balanced or follows a power law.
 const SPREAD: f64 = 0.9;
 

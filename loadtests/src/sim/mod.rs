@@ -61,3 +61,4 @@ pub use output::{Gauges, Output, OutputKind, Totals};
 pub use request::{RequestId, SimRequest, SimWork};
 pub use spec::{EngineSpec, Scheduling, SpecError, Times};
 pub use step::{DecodeLine, FactorEntry, FactorSource, FactorTable, Factors, StepCost, StepModel, StepWork};
+pub(crate) use step::{EXPERT_PASSES, TILE_ROWS};

@@ -16,6 +16,7 @@ mod memory;
 mod pass;
 
 pub use factors::{FactorEntry, FactorSource, FactorTable, Factors};
+pub(crate) use pass::{EXPERT_PASSES, TILE_ROWS};
 
 /// What one forward pass computes, summed over the sequences in it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

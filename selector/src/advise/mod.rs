@@ -5,13 +5,11 @@
 //! a coarse grid and then ever closer around its best; the best of all combinations are ranked, by the prior alone or
 //! by what a [`Corrector`] makes of it.
 
-mod flags;
 mod rank;
 mod space;
 
 use std::sync::Arc;
 
-pub use flags::serve_arguments;
 use gearshift_config::{HardwareFacts, Knobs, ModelFacts, Objective, Slo};
 
 use crate::{

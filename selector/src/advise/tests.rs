@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use gearshift_config::{Experts, KvCacheDtype, Quantization, Speculative};
+use gearshift_config::{Experts, Quantization, Speculative};
 
 use super::*;
 use crate::prior::tests::facts::{h100, llama_3b};
@@ -131,26 +131,4 @@ fn a_corrector_ranks_anew_and_is_trusted_in_part() {
 
     let mut broken = |_: &[Candidate]| Some(Vec::new());
     assert_eq!(advise(&question, Some(&mut broken))[0].knobs, plain[0].knobs);
-}
-
-#[test]
-fn the_command_line_says_what_is_set() {
-    let knobs = Knobs {
-        tensor_parallel: Some(4),
-        expert_parallel: Some(true),
-        prefix_caching: Some(false),
-        max_num_seqs: Some(64),
-        kv_cache_dtype: Some(KvCacheDtype::Fp8),
-        quantization: Some(Quantization::Fp8),
-        speculative: Some(Speculative { method: "ngram".into(), num_speculative_tokens: 3, model: None }),
-        ..Knobs::default()
-    };
-    let line = serve_arguments(&knobs).join(" ");
-    assert_eq!(
-        line,
-        "--tensor-parallel-size=4 --max-num-seqs=64 --enable-expert-parallel --no-enable-prefix-caching \
-         --kv-cache-dtype=fp8 --quantization=fp8 \
-         --speculative-config='{\"method\":\"ngram\",\"num_speculative_tokens\":3}'"
-    );
-    assert!(serve_arguments(&Knobs::default()).is_empty());
 }

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{DONE, FINGERPRINT, Heading, Piece, Stream, Usage, finish_members, reason, stop_reason};
+use super::{
+    DONE, FINGERPRINT, Heading, Piece, Stream, Usage, finish_members, reason, stop_reason, usage_event,
+};
 use crate::serve::answer::Answer;
 
 /// The events of a chat stream.
@@ -69,20 +71,7 @@ impl Stream for ChatStream {
 
     fn end(&mut self, usage: Usage, out: &mut String) {
         if self.heading.options.include_usage {
-            let Usage { prompt, completion, cached } = usage;
-            let total = usage.total();
-            let _ = write!(
-                out,
-                "{}],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{completion}",
-                self.before
-            );
-            if let Some(cached) = cached {
-                let _ = write!(
-                    out,
-                    ",\"prompt_tokens_details\":{{\"cached_tokens\":{cached},\"created_cache_tokens\":0}}"
-                );
-            }
-            let _ = write!(out, "}},\"system_fingerprint\":\"{FINGERPRINT}\"}}\n\n");
+            out.push_str(&usage_event(&self.before, usage, ",\"created_cache_tokens\":0"));
         }
         out.push_str(DONE);
     }

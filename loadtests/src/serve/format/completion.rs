@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     DONE, FINGERPRINT, Heading, Piece, Stream, Usage, chat::usage_details, finish_members, reason,
-    stop_reason,
+    stop_reason, usage_event,
 };
 use crate::serve::answer::Answer;
 
@@ -61,17 +61,7 @@ impl Stream for CompletionStream {
 
     fn end(&mut self, usage: Usage, out: &mut String) {
         if self.heading.options.include_usage {
-            let Usage { prompt, completion, cached } = usage;
-            let total = usage.total();
-            let _ = write!(
-                out,
-                "{}],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{completion}",
-                self.before
-            );
-            if let Some(cached) = cached {
-                let _ = write!(out, ",\"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}");
-            }
-            let _ = write!(out, "}},\"system_fingerprint\":\"{FINGERPRINT}\"}}\n\n");
+            out.push_str(&usage_event(&self.before, usage, ""));
         }
         out.push_str(DONE);
     }

@@ -130,6 +130,20 @@ impl Protocol {
     }
 }
 
+/// The event with a stream's usage: the beginning of every event, no choices, and what `details` there are beside the
+/// cached tokens.
+fn usage_event(before: &str, usage: Usage, details: &str) -> String {
+    let Usage { prompt, completion, cached } = usage;
+    let total = usage.total();
+    let cached = cached.map_or_else(String::new, |cached| {
+        format!(r#","prompt_tokens_details":{{"cached_tokens":{cached}{details}}}"#)
+    });
+    format!(
+        "{before}],\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{completion}{cached}}},\
+         \"system_fingerprint\":\"{FINGERPRINT}\"}}\n\n"
+    )
+}
+
 /// The finish reason in OpenAI's words, as JSON.
 fn reason(finish: &Finish) -> &'static str {
     match finish {

@@ -16,9 +16,9 @@ const NODE: f64 = 8.0;
 /// Accelerators of an NVL72 rack, which are one NVLink domain.
 const RACK: f64 = 72.0;
 /// Rows that a touched expert costs at least: the smallest tile of the kernels measured.
-const TILE_ROWS: f64 = 16.0;
+pub(crate) const TILE_ROWS: f64 = 16.0;
 /// Times that experts read or write what goes through them, 16 bits each: as the kernels measured.
-const EXPERT_PASSES: f64 = 2.0;
+pub(crate) const EXPERT_PASSES: f64 = 2.0;
 /// Dense layers before and after attention: queries, keys and values in one, and the output.
 const ATTENTION_GEMMS: f64 = 2.0;
 /// The same of latent attention: down, queries up, keys' and values' halves in decoding, and the output.
