@@ -1,8 +1,8 @@
 //! What a file that says nothing means.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use crate::{Fleet, Learner, Limits, Retries, Timeouts};
+use crate::{Controller, ControllerMode, Fleet, Learner, Limits, Observations, Retries, Timeouts};
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -46,6 +46,43 @@ impl Default for Retries {
 impl Default for Learner {
     fn default() -> Self {
         Self { enabled: true, budget: Duration::from_micros(100), shadow_requests: 0 }
+    }
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Self {
+            mode: ControllerMode::Advisory,
+            every: seconds(60),
+            min_gain: 0.03,
+            min_dwell: seconds(15 * 60),
+            payback: seconds(60 * 60),
+            max_unavailable: 1,
+            drain: seconds(10 * 60),
+            slow_start: seconds(30),
+            warm_up_requests: 2,
+            state: PathBuf::from("controller-state.json"),
+        }
+    }
+}
+
+impl Observations {
+    /// [`Observations::explore`] where rows are kept and the file says nothing.
+    pub const EXPLORE: f64 = 0.01;
+}
+
+impl Default for Observations {
+    fn default() -> Self {
+        Self {
+            url: None,
+            sample: 1.0,
+            flush_every: seconds(60),
+            flush_rows: 5_000,
+            max_pending: 20_000,
+            explore: 0.0,
+            explore_max_loss: 0.2,
+            half_life: seconds(300),
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 //! [`Errors`] has all of them, each with its line, the path of the key, and what would be right.
 
 mod catalog;
+mod controller;
 mod defaults;
 mod errors;
 mod ids;
@@ -36,6 +37,9 @@ mod vllm_args;
 mod yaml;
 
 pub use catalog::{Catalog, Experts, HardwareFacts, HfConfigError, ModelFacts, SlidingWindow};
+pub use controller::{
+    Actuator, Controller, ControllerMode, OnExit, ProcessActuator, SleepActuator, WebhookActuator,
+};
 pub use errors::{Errors, Position, Problem};
 pub use ids::{BackendId, HardwareId, ModelId, ProfileId, RouteId};
 pub(crate) use load::report;

@@ -8,8 +8,13 @@ const MAX_COMPARED: usize = 128;
 /// `None` when nothing is known. Long lists are not repeated in full.
 pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
-    if let Some(best) = closest(name, &known) {
-        return Some(format!("did you mean {best:?}?"));
+    let mut meant = longer(name, &known);
+    if meant.is_empty() {
+        meant.extend(closest(name, &known));
+    }
+    if !meant.is_empty() {
+        let quoted: Vec<_> = meant.iter().map(|name| format!("{name:?}")).collect();
+        return Some(format!("did you mean {}?", quoted.join(" or ")));
     }
     const SHOWN: usize = 12;
     match known.len() {
@@ -33,6 +38,16 @@ fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|&(distance, _)| distance <= allowed)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// Names that begin with `name`: `H100` is short for `h100_sxm` or `h100_pcie`. None where they are many.
+fn longer<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
+    const FEWEST_CHARS: usize = 3;
+    const MOST: usize = 4;
+    let plain = normal(name);
+    let found: Vec<_> =
+        known.iter().copied().filter(|candidate| normal(candidate).starts_with(&plain)).collect();
+    if plain.len() < FEWEST_CHARS || found.len() > MOST { Vec::new() } else { found }
 }
 
 /// Case and separators are what people get wrong most: `H100-SXM` is meant as `h100_sxm`.
@@ -71,6 +86,19 @@ mod tests {
         assert_eq!(suggest("zebra", ["fast", "cheap"]).unwrap(), "known are fast, cheap");
         assert_eq!(suggest("zebra", ["fast"]).unwrap(), "the only one is \"fast\"");
         assert_eq!(suggest("zebra", []), None);
+    }
+
+    #[test]
+    fn the_beginning_of_a_name_is_short_for_those_that_have_it() {
+        let cards = ["h100_sxm", "h100_pcie", "l40s"];
+        assert_eq!(suggest("H100", cards).unwrap(), "did you mean \"h100_sxm\" or \"h100_pcie\"?");
+        assert_eq!(
+            suggest("h1", cards).unwrap(),
+            "known are h100_sxm, h100_pcie, l40s",
+            "too little to tell"
+        );
+        let many = ["node-1-x", "node-2-x", "node-3-x", "node-4-x", "node-5-x"];
+        assert!(suggest("node", many).unwrap().starts_with("known are "), "many are no help");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{BackendId, HardwareFacts, HardwareId, ModelFacts, ModelId, Profile, RouteId, summary};
+use crate::{
+    Actuator, BackendId, Controller, HardwareFacts, HardwareId, ModelFacts, ModelId, Profile, RouteId,
+    summary,
+};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -30,8 +33,12 @@ pub struct Config {
     pub retries: Retries,
     /// How the fleet is watched.
     pub fleet: Fleet,
+    /// How profiles follow the traffic.
+    pub controller: Controller,
     /// How bundles of the meta-learner are taken over.
     pub learner: Learner,
+    /// What is learned from the requests that are served.
+    pub observations: Observations,
     /// Files and folders.
     pub paths: Paths,
 }
@@ -133,6 +140,10 @@ pub struct Backend {
     pub model: Declared<ModelId>,
     /// In which profile it runs.
     pub profile: Declared<Arc<Profile>>,
+    /// Profiles it may be shifted into, its own among them; empty where it stays in its own.
+    pub profiles: Vec<Arc<Profile>>,
+    /// What puts it into another profile.
+    pub actuator: Option<Actuator>,
     /// Price of the whole engine, US dollars an hour: as stated, else the hardware's list price times its count.
     pub price_usd_per_hour: Option<f64>,
     /// Sent upstream as a bearer token instead of the client's own `Authorization`.
@@ -347,6 +358,29 @@ pub struct Learner {
     pub budget: Duration,
     /// Requests over which a new bundle is compared with the active one before it decides. Default 0.
     pub shadow_requests: u32,
+}
+
+/// What is learned from the requests that are served: rows of the performance database, exploration, workload windows.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Observations {
+    /// Where rows are written: a folder, or a store's URL. No rows are kept without one.
+    pub url: Option<String>,
+    /// Share of finished requests that become rows, 0–1. Default 1.
+    pub sample: f64,
+    /// Rows are written after this time at the latest. Default 60 s.
+    #[serde(serialize_with = "summary::duration")]
+    pub flush_every: Duration,
+    /// Rows of one file at most. Default 5,000.
+    pub flush_rows: u32,
+    /// Rows held in memory while the store does not take them; no fewer than `flush_rows`. Default 20,000.
+    pub max_pending: u32,
+    /// Share of requests that explore, 0–0.5. Default 0.01 where rows are kept, else 0.
+    pub explore: f64,
+    /// How much worse than the best an explored backend may be by the objective, as a share. Default 0.2.
+    pub explore_max_loss: f64,
+    /// Half-life of the workload windows. Default 5 min.
+    #[serde(serialize_with = "summary::duration")]
+    pub half_life: Duration,
 }
 
 /// Files and folders; what the file states relative to itself is joined to its folder.

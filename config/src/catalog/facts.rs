@@ -29,6 +29,13 @@ pub struct HardwareFacts {
     pub idle_w: f64,
 }
 
+impl HardwareFacts {
+    /// Whether it is a CPU's socket, by its architecture: one of the catalog's, or `cpu`.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.architecture.as_str(), "sapphire_rapids" | "granite_rapids" | "zen4" | "zen5" | "cpu")
+    }
+}
+
 /// The expert layers of a mixture-of-experts model.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Experts {

@@ -28,6 +28,8 @@ pub struct Catalog {
     models: IndexMap<ModelId, Entry<ModelFacts>>,
     /// Lower-case Hugging Face names to the model's id.
     hugging_face: HashMap<String, ModelId>,
+    /// The same names as they are written, in the catalog's order.
+    aliases: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -59,10 +61,11 @@ impl Catalog {
             facts: Arc::new(hardware_facts(check, at, name, raw, None)),
             source: raw.source.clone().unwrap_or_default(),
         })?;
-        let mut hugging_face = HashMap::new();
+        let (mut hugging_face, mut aliases) = (HashMap::new(), Vec::new());
         let models = entries("models.yaml", models, |check, at, name, raw: &RawCatalogModel| {
             for other in &raw.hugging_face {
                 hugging_face.insert(other.to_lowercase(), ModelId::new(name));
+                aliases.push(other.clone());
             }
             let facts = Arc::new(model_facts(check, &at.key("numbers"), name, &raw.numbers));
             Entry { facts, source: raw.source.clone() }
@@ -71,6 +74,7 @@ impl Catalog {
             hardware: hardware.into_iter().map(|(name, entry)| (HardwareId::new(name), entry)).collect(),
             models: models.into_iter().map(|(name, entry)| (ModelId::new(name), entry)).collect(),
             hugging_face,
+            aliases,
         })
     }
 
@@ -92,6 +96,11 @@ impl Catalog {
     /// Ids of all models, in the catalog's order.
     pub fn model_names(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(ModelId::as_str)
+    }
+
+    /// All that a model may be called: ids, then names on Hugging Face.
+    pub fn model_names_and_aliases(&self) -> impl Iterator<Item = &str> {
+        self.model_names().chain(self.aliases.iter().map(String::as_str))
     }
 
     /// Where the numbers of hardware or of a model come from.

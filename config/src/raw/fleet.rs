@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{DurationText, Named, TextOr};
+use super::{
+    RawActuator,
+    values::{DurationText, Named, TextOr},
+};
 use crate::{KvCacheDtype, Quantization, UpstreamProtocol};
 
 /// One running engine: a model, on a hardware, in a profile.
@@ -22,6 +25,10 @@ pub(crate) struct RawBackend {
     pub(crate) model: Option<String>,
     /// In which profile it runs: a name from `profiles`, or `detect` to ask the engine. Default `detect`.
     pub(crate) profile: Option<String>,
+    /// Profiles it may be shifted into, its own among them. Default: it stays in its own.
+    pub(crate) profiles: Vec<String>,
+    /// What puts it into another profile. Without one the controller only says what it would do.
+    pub(crate) actuator: Option<RawActuator>,
     /// Price of the whole engine, US dollars an hour. Default: the hardware's price times its count.
     #[schemars(range(min = 0))]
     pub(crate) price_usd_per_hour: Option<f64>,

@@ -4,6 +4,7 @@
 //! missing is found by validation, together with everything else that is wrong.
 
 mod catalog;
+mod controller;
 mod fleet;
 mod routing;
 mod server;
@@ -14,9 +15,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use catalog::{RawExperts, RawHardware, RawModel, RawModelNumbers, RawSlidingWindow};
+pub(crate) use controller::{RawActuator, RawController, RawProcess, RawSleep, RawWebhook};
 pub(crate) use fleet::{RawBackend, RawBackendHardware, RawFleet, RawProfile, RawSpeculative};
 pub(crate) use routing::{RawMatch, RawRetries, RawRoute, RawSlo};
-pub(crate) use server::{RawAdmin, RawLearner, RawLimits, RawListener, RawPaths, RawTimeouts};
+pub(crate) use server::{
+    RawAdmin, RawLearner, RawLimits, RawListener, RawObservations, RawPaths, RawTimeouts,
+};
 pub(crate) use values::{DurationText, OneOrMany, SizeText, TextOr};
 
 /// Configuration of Gearshift, the router for heterogeneous vLLM servers.
@@ -51,8 +55,12 @@ pub(crate) struct RawConfig {
     pub(crate) retries: RawRetries,
     /// How the fleet is watched.
     pub(crate) fleet: RawFleet,
+    /// How profiles follow the traffic.
+    pub(crate) controller: RawController,
     /// How bundles of the meta-learner are taken over.
     pub(crate) learner: RawLearner,
+    /// What is learned from the requests that are served.
+    pub(crate) observations: RawObservations,
     /// Files and folders; relative ones start at the folder of this file.
     pub(crate) paths: RawPaths,
 }

@@ -104,6 +104,31 @@ pub(crate) struct RawLearner {
     pub(crate) shadow_requests: Option<u32>,
 }
 
+/// What is learned from the requests that are served: rows of the performance database, exploration, workload windows.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Observations")]
+pub(crate) struct RawObservations {
+    /// Where rows are written, as Parquet: a folder, or a bucket such as `s3://bucket/prefix`, `gs://…` or `az://…`, with the
+    /// credentials of the environment. Without it no rows are kept. `${NAME}` reads an environment variable.
+    pub(crate) url: Option<String>,
+    /// Share of finished requests that become rows, 0 to 1. Default 1.
+    pub(crate) sample: Option<f64>,
+    /// Rows are written after this time at the latest. Default `60s`.
+    pub(crate) flush_every: Option<DurationText>,
+    /// Rows of one file at most: so many are written at once. Default 5000.
+    pub(crate) flush_rows: Option<u32>,
+    /// Rows held in memory while the store does not take them; more are dropped and counted. Default 20000.
+    pub(crate) max_pending: Option<u32>,
+    /// Share of requests that go elsewhere than to the best, where no limit is in danger, so that rows tell what it would have
+    /// been like. Default 0.01 where rows are kept, else 0.
+    pub(crate) explore: Option<f64>,
+    /// How much worse than the best an explored backend may be by the objective, as a share. Default 0.2.
+    pub(crate) explore_max_loss: Option<f64>,
+    /// Half-life of the workload windows. Default `5m`.
+    pub(crate) half_life: Option<DurationText>,
+}
+
 /// Files and folders.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

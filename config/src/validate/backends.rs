@@ -4,7 +4,14 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Check, catalog::hardware_facts, models, server::secret, url};
+use super::{
+    Check,
+    catalog::hardware_facts,
+    controller::{self, Shiftable},
+    models,
+    server::secret,
+    url,
+};
 use crate::{
     Backend, BackendId, BackendUrl, Catalog, Declared, Hardware, HardwareFacts, HardwareId, Model, ModelId,
     Profile,
@@ -65,7 +72,7 @@ pub(super) fn backends(
     let mut urls: IndexMap<BackendUrl, usize> = IndexMap::new();
     for (index, raw) in raw.iter().enumerate() {
         let at = at.index(index);
-        let url = base_url(check, &at, raw.url.as_ref());
+        let url = base_url(check, &at.key("url"), raw.url.as_ref());
         let url_is_new = url.as_ref().is_none_or(|url| is_new_url(check, &at, url, &mut urls));
         let name = raw.name.clone().or_else(|| url.as_ref().map(derived_name)).unwrap_or_default();
         // A name that comes from a URL stands twice because the URL does, which has been said.
@@ -109,15 +116,29 @@ fn claim_name(check: &mut Check<'_>, at: &Path, name: &str, seen: &mut IndexMap<
     }
 }
 
-fn base_url(check: &mut Check<'_>, at: &Path, raw: Option<&String>) -> Option<BackendUrl> {
+/// A base URL, to which clients' paths are added.
+pub(super) fn base_url(check: &mut Check<'_>, at: &Path, raw: Option<&String>) -> Option<BackendUrl> {
+    read_url(check, at, raw, url::parse)
+}
+
+/// A URL that is asked as it stands.
+pub(super) fn whole_url(check: &mut Check<'_>, at: &Path, raw: Option<&String>) -> Option<BackendUrl> {
+    read_url(check, at, raw, url::parse_whole)
+}
+
+fn read_url(
+    check: &mut Check<'_>,
+    at: &Path,
+    raw: Option<&String>,
+    parse: fn(&str) -> Result<BackendUrl, String>,
+) -> Option<BackendUrl> {
     const EXAMPLE: &str = "url: http://127.0.0.1:8000";
-    let at = at.key("url");
-    let text = check.required(&at, raw, EXAMPLE)?;
-    let text = check.expand(&at, text)?;
-    match url::parse(&text) {
+    let text = check.required(at, raw, EXAMPLE)?;
+    let text = check.expand(at, text)?;
+    match parse(&text) {
         Ok(url) => Some(url),
         Err(what) => {
-            check.wrong(&at, what, format!("write, for instance, `{EXAMPLE}`"));
+            check.wrong(at, what, format!("write, for instance, `{EXAMPLE}`"));
             None
         }
     }
@@ -141,7 +162,7 @@ fn backend(
     if let (Some(hardware), Declared::Is(profile)) = (&hardware, &profile)
         && !check.lost_children(&at.key("hardware"))
     {
-        parallelism(check, at, hardware, profile);
+        parallelism(check, &at.key("profile"), hardware, profile);
     }
     let price_at = at.key("price_usd_per_hour");
     if let Some(price) = raw.price_usd_per_hour
@@ -161,9 +182,22 @@ fn backend(
         let fix = "use an https URL, or remove it".to_owned();
         check.wrong_key(&at.key("ca_file"), "a trust root has no use for an http URL", fix);
     }
+    let profiles = controller::profiles(check, at, raw, &profile, known.profiles);
+    if let Some(hardware) = &hardware
+        && !check.lost_children(&at.key("hardware"))
+    {
+        for other in profiles.iter().filter(|other| !matches!(&profile, Declared::Is(own) if own == *other)) {
+            parallelism(check, &at.key("profiles"), hardware, other);
+        }
+    }
+    let shiftable = Shiftable { name: id.as_str(), url: &url, url_at: at.key("url"), profile: &profile };
+    let actuator =
+        controller::actuator(check, &at.key("actuator"), raw.actuator.as_ref(), &shiftable, &raw.profiles);
     Backend {
         id,
         url,
+        profiles,
+        actuator,
         model: model(check, &at.key("model"), raw.model.as_deref(), known),
         profile,
         price_usd_per_hour: raw.price_usd_per_hour.or(list_price),
@@ -209,7 +243,7 @@ fn model(check: &mut Check<'_>, at: &Path, name: Option<&str>, known: &mut Known
             known.models.push(model);
         } else if !check.is_cut(&Path::default().key("models").key(name)) {
             let declared = known.models.iter().map(|model| model.id.as_str());
-            let close = suggest(name, declared.chain(known.catalog.model_names()));
+            let close = suggest(name, declared.chain(known.catalog.model_names_and_aliases()));
             let declare = "declare it under `models`, or leave `model` out to ask the engine";
             let fix = match close.filter(|fix| fix.starts_with("did you mean")) {
                 Some(close) => format!("{close} Otherwise {declare}"),
@@ -265,6 +299,6 @@ fn parallelism(check: &mut Check<'_>, at: &Path, hardware: &Hardware, profile: &
             profile.id
         );
         let fix = format!("write `hardware: {{kind: {}, count: {stated}}}`, or another profile", hardware.id);
-        check.wrong(&at.key("profile"), what, fix);
+        check.wrong(at, what, fix);
     }
 }

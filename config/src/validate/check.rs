@@ -133,6 +133,12 @@ impl<'a> Check<'a> {
         self.around.base_dir.join(text)
     }
 
+    /// A folder, relative ones from the folder of the file, which is meant where nothing is said.
+    pub(crate) fn folder(&self, text: &str) -> PathBuf {
+        let folder = self.around.base_dir.join(text);
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
+    }
+
     /// Text with every `${NAME}` replaced by that environment variable.
     pub(crate) fn expand(&mut self, path: &Path, text: &str) -> Option<String> {
         let mut expanded = String::with_capacity(text.len());

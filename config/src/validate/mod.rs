@@ -6,6 +6,7 @@
 mod backends;
 mod catalog;
 mod check;
+mod controller;
 mod files;
 mod models;
 mod profiles;
@@ -57,8 +58,10 @@ pub(crate) fn validate(check: &mut Check<'_>, raw: &RawConfig) -> Config {
         limits: sections::limits(check, &root.key("limits"), &raw.limits),
         timeouts: sections::timeouts(check, &root.key("timeouts"), &raw.timeouts),
         retries: sections::retries(check, &root.key("retries"), &raw.retries),
+        controller: controller::controller(check, &root.key("controller"), &raw.controller),
         fleet: sections::fleet(check, &root.key("fleet"), &raw.fleet),
         learner: sections::learner(check, &root.key("learner"), &raw.learner),
+        observations: sections::observations(check, &root.key("observations"), &raw.observations),
         paths: sections::paths(check, &root.key("paths"), &raw.paths),
     }
 }

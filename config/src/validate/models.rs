@@ -84,7 +84,7 @@ fn facts(
         let facts = catalog.model(entry).map(Arc::clone);
         if facts.is_none() {
             let what = format!("the catalog has no model {entry:?}");
-            check.wrong(&at.key("catalog"), what, suggest(entry, catalog.model_names()));
+            check.wrong(&at.key("catalog"), what, suggest(entry, catalog.model_names_and_aliases()));
         }
         return facts;
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Check;
 use crate::{
-    Fleet, Learner, Limits, Paths, Retries, Timeouts,
-    raw::{RawFleet, RawLearner, RawLimits, RawPaths, RawRetries, RawTimeouts, SizeText},
+    Fleet, Learner, Limits, Observations, Paths, Retries, Timeouts,
+    raw::{RawFleet, RawLearner, RawLimits, RawObservations, RawPaths, RawRetries, RawTimeouts, SizeText},
     yaml::Path,
 };
 
@@ -95,6 +95,55 @@ pub(super) fn learner(check: &mut Check<'_>, at: &Path, raw: &RawLearner) -> Lea
         budget,
         shadow_requests: check.within(&at.key("shadow_requests"), shadow, 0..=10_000_000),
     }
+}
+
+/// Rows a file may have: fewer make files of nothing but footers.
+const ROWS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+/// Half-lives below say nothing, above they never forget.
+const HALF_LIVES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+
+pub(super) fn observations(check: &mut Check<'_>, at: &Path, raw: &RawObservations) -> Observations {
+    let default = Observations::default();
+    let url = raw.url.as_deref().and_then(|url| store(check, &at.key("url"), url));
+    let explore = if url.is_some() { Observations::EXPLORE } else { default.explore };
+    let mut share = |key: &str, value: Option<f64>, default: f64, most: f64| {
+        check.within(&at.key(key), value.unwrap_or(default), 0.0..=most)
+    };
+    let sample = share("sample", raw.sample, default.sample, 1.0);
+    let explore = share("explore", raw.explore, explore, 0.5);
+    let explore_max_loss = share("explore_max_loss", raw.explore_max_loss, default.explore_max_loss, 10.0);
+    let flush_rows = check.within(&at.key("flush_rows"), raw.flush_rows.unwrap_or(default.flush_rows), ROWS);
+    // What is stated has to hold one file; what is not follows.
+    let pending = raw.max_pending.unwrap_or(default.max_pending.max(flush_rows));
+    let max_pending = check.within(&at.key("max_pending"), pending, flush_rows..=10_000_000);
+    let half_life = check.duration(&at.key("half_life"), raw.half_life, default.half_life);
+    if !HALF_LIVES.contains(&half_life) {
+        check.wrong(
+            &at.key("half_life"),
+            format!("{half_life:?} is no time to look back on"),
+            "write 1s to 168h".to_owned(),
+        );
+    }
+    let flush_every = check.duration(&at.key("flush_every"), raw.flush_every, default.flush_every);
+    Observations { url, sample, flush_every, flush_rows, max_pending, explore, explore_max_loss, half_life }
+}
+
+/// A folder, relative to the file's, or a bucket.
+fn store(check: &mut Check<'_>, at: &Path, text: &str) -> Option<String> {
+    let url = check.expand(at, text)?;
+    let Some((scheme, _)) = url.split_once("://") else {
+        return check.file(at, &url).to_str().map(str::to_owned);
+    };
+    if !["file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "azure"].contains(&scheme) {
+        let what = format!("{scheme}:// is no kind of store");
+        check.wrong(
+            at,
+            what,
+            "write a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix".to_owned(),
+        );
+    }
+    Some(url)
 }
 
 pub(super) fn paths(check: &mut Check<'_>, at: &Path, raw: &RawPaths) -> Paths {

@@ -94,31 +94,42 @@ pub(super) fn admin(check: &mut Check<'_>, at: &Path, raw: &RawAdmin, listeners:
 }
 
 fn token(check: &mut Check<'_>, at: &Path, raw: &RawAdmin) -> Option<Secret> {
-    let (at, token) = match (&raw.token, &raw.token_file) {
+    secret_of(check, at, ("token", raw.token.as_ref()), ("token_file", raw.token_file.as_ref()))
+}
+
+/// A secret that the file states under one key, or another file holds that it names under the other.
+pub(super) fn secret_of(
+    check: &mut Check<'_>,
+    at: &Path,
+    (key, stated): (&str, Option<&String>),
+    (file_key, file): (&str, Option<&String>),
+) -> Option<Secret> {
+    let (at, text) = match (stated, file) {
         (Some(_), Some(_)) => {
-            check.wrong_key(&at.key("token_file"), "stands beside `token`", "keep one of the two".to_owned());
+            let fix = "keep one of the two".to_owned();
+            check.wrong_key(&at.key(file_key), format!("stands beside `{key}`"), fix);
             return None;
         }
-        (Some(token), None) => {
-            let at = at.key("token");
-            let token = check.expand(&at, token)?;
-            (at, token)
+        (Some(stated), None) => {
+            let at = at.key(key);
+            let text = check.expand(&at, stated)?;
+            (at, text)
         }
         (None, Some(file)) => {
-            let at = at.key("token_file");
+            let at = at.key(file_key);
             let file = check.file(&at, file);
             match read_text(&file, MAX_TOKEN_FILE) {
                 Ok(text) => (at, text.trim().to_owned()),
                 Err(error) => {
                     let what = format!("{} cannot be read: {error}", file.display());
-                    check.wrong(&at, what, "name a file that holds the token alone".to_owned());
+                    check.wrong(&at, what, format!("name a file that holds the {key} alone"));
                     return None;
                 }
             }
         }
         (None, None) => return None,
     };
-    secret(check, &at, token)
+    secret(check, &at, text)
 }
 
 /// A secret that can stand in an `Authorization` header.

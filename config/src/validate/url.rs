@@ -4,6 +4,13 @@ use crate::BackendUrl;
 
 /// Reads `http[s]://host[:port][/prefix]`. The error says what is wrong.
 pub(crate) fn parse(text: &str) -> Result<BackendUrl, String> {
+    let mut url = parse_whole(text)?;
+    url.path = prefix(&url.path);
+    Ok(url)
+}
+
+/// As [`parse`], with the path as it stands.
+pub(crate) fn parse_whole(text: &str) -> Result<BackendUrl, String> {
     let (scheme, rest) = text.split_once("://").ok_or("the URL has no scheme")?;
     let tls = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
@@ -22,7 +29,10 @@ pub(crate) fn parse(text: &str) -> Result<BackendUrl, String> {
     }
     let (host, port) = split_port(authority)?;
     let default = if tls { 443 } else { 80 };
-    Ok(BackendUrl { tls, host, port: port.unwrap_or(default), path: prefix(path)? })
+    if !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("the path holds characters that must be percent-encoded".to_owned());
+    }
+    Ok(BackendUrl { tls, host, port: port.unwrap_or(default), path: path.to_owned() })
 }
 
 fn split_port(authority: &str) -> Result<(String, Option<u16>), String> {
@@ -56,13 +66,10 @@ fn split_port(authority: &str) -> Result<(String, Option<u16>), String> {
 }
 
 /// The path without trailing slashes; a trailing `/v1` goes too, because clients' paths bring it.
-fn prefix(path: &str) -> Result<String, String> {
-    if !path.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err("the path holds characters that must be percent-encoded".to_owned());
-    }
+fn prefix(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
     let trimmed = trimmed.strip_suffix("/v1").unwrap_or(trimmed).trim_end_matches('/');
-    Ok(trimmed.to_owned())
+    trimmed.to_owned()
 }
 
 #[cfg(test)]
