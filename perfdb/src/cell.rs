@@ -13,6 +13,10 @@ pub enum Kind {
     Number,
     /// UTF-8.
     Text,
+    /// A list of doubles.
+    Numbers,
+    /// A list of UTF-8 texts.
+    Texts,
 }
 
 impl Kind {
@@ -23,6 +27,8 @@ impl Kind {
             Self::Whole => "BIGINT",
             Self::Number => "DOUBLE",
             Self::Text => "VARCHAR",
+            Self::Numbers => "DOUBLE[]",
+            Self::Texts => "VARCHAR[]",
         }
     }
 }
@@ -40,6 +46,10 @@ pub enum Cell<'a> {
     Number(f64),
     /// See [`Kind::Text`].
     Text(Cow<'a, str>),
+    /// See [`Kind::Numbers`]. What is not known within a list is NaN here, and NULL in a file.
+    Numbers(Cow<'a, [f64]>),
+    /// See [`Kind::Texts`].
+    Texts(Cow<'a, [String]>),
 }
 
 impl Cell<'_> {
@@ -51,6 +61,8 @@ impl Cell<'_> {
             Self::Whole(number) => Cell::Whole(number),
             Self::Number(number) => Cell::Number(number),
             Self::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+            Self::Numbers(numbers) => Cell::Numbers(Cow::Owned(numbers.into_owned())),
+            Self::Texts(texts) => Cell::Texts(Cow::Owned(texts.into_owned())),
         }
     }
 }
@@ -95,6 +107,20 @@ impl<'a> From<&'a str> for Cell<'a> {
 impl<'a> From<&'a String> for Cell<'a> {
     fn from(text: &'a String) -> Self {
         Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> From<&'a Vec<f64>> for Cell<'a> {
+    /// An empty list is one that is not known.
+    fn from(numbers: &'a Vec<f64>) -> Self {
+        if numbers.is_empty() { Self::Null } else { Self::Numbers(Cow::Borrowed(numbers)) }
+    }
+}
+
+impl<'a> From<&'a Vec<String>> for Cell<'a> {
+    /// An empty list is one that is not known.
+    fn from(texts: &'a Vec<String>) -> Self {
+        if texts.is_empty() { Self::Null } else { Self::Texts(Cow::Borrowed(texts)) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The table's columns: one line each, from which schema, writer and documentation follow.
 
+mod live;
+
 use crate::{Cell, Kind, Named, Observation};
 
 /// One column.
@@ -25,7 +27,18 @@ impl Column {
 
 /// All columns, in order.
 pub fn columns() -> impl Iterator<Item = &'static Column> + Clone {
+    everywhere().chain(live::LIVE)
+}
+
+/// Those that rows of every source may have.
+fn everywhere() -> impl Iterator<Item = &'static Column> + Clone {
     [ABOUT, MODEL, HARDWARE, PROFILE, ASKED, CAME].into_iter().flatten()
+}
+
+/// Those of a file with these rows: all, where one is of a request that Gearshift served. Other files do without the columns
+/// that are about nothing else.
+pub(crate) fn columns_of(rows: &[Observation]) -> Vec<&'static Column> {
+    if rows.iter().any(|row| row.live.is_some()) { columns().collect() } else { everywhere().collect() }
 }
 
 const fn required(

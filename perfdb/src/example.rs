@@ -1,9 +1,11 @@
 //! Rows for tests.
 
-use gearshift_config::{Catalog, Knobs, KvCacheDtype, Quantization, SlidingWindow, Speculative};
+use gearshift_config::{Catalog, Knobs, KvCacheDtype, Objective, Quantization, SlidingWindow, Speculative};
 use gearshift_selector::{EngineKind, Software};
 
-use crate::{Facts, Grain, Load, Observation, Outcome, Source, Workload};
+use crate::{
+    Candidates, Ended, Facts, Grain, Live, Load, Observation, Outcome, Prediction, Source, Workload,
+};
 
 /// A row with no optional value, and one with all.
 pub(crate) fn rows() -> Vec<Observation> {
@@ -45,6 +47,7 @@ pub(crate) fn rows() -> Vec<Observation> {
         workload,
         load: Load { sequences: 7.0, ..Load::default() },
         outcome: Outcome { requests: 1, ..Outcome::default() },
+        live: None,
     };
     let mut full = plain.clone();
     full.facts.hardware_facts.fp8_tflops = Some(1.0);
@@ -55,6 +58,7 @@ pub(crate) fn rows() -> Vec<Observation> {
 }
 
 fn fill(row: &mut Observation) {
+    row.live = Some(Box::new(live()));
     let sparse = Catalog::shipped().model("deepseek-v3").unwrap();
     row.at_unix_s = Some(1_780_000_000);
     row.facts.model_facts = sparse.as_ref().clone();
@@ -98,4 +102,53 @@ fn fill(row: &mut Observation) {
         reference_e2e_s: Some(1.4),
         reference_tpot_s: Some(0.009),
     };
+}
+
+fn live() -> Live {
+    let two = |first: f64| vec![first, first + 1.0];
+    Live {
+        backend: "b".into(),
+        route: "default".into(),
+        stream: true,
+        attempt: 1,
+        objective: Objective::Cost,
+        limit_ttft_s: Some(0.5),
+        limit_tpot_s: Some(0.05),
+        limit_e2e_s: Some(30.0),
+        bundle: Some("default".into()),
+        fallback: Some("no_bundle".into()),
+        considered: 2,
+        propensity: 0.495,
+        explored: true,
+        prediction: Some(Prediction {
+            ttft_s: 0.1,
+            tpot_s: 0.01,
+            e2e_s: 1.4,
+            prior_ttft_s: 0.05,
+            prior_tpot_s: 0.005,
+            prior_e2e_s: 0.7,
+            learned_ttft_factor: Some(1.1),
+            learned_tpot_factor: Some(0.9),
+            learned_confidence: Some(0.8),
+        }),
+        candidates: Candidates {
+            backends: vec!["a".into(), "b".into()],
+            scores: two(0.0),
+            meets: two(1.0),
+            ttft_s: two(2.0),
+            tpot_s: two(3.0),
+            e2e_s: two(4.0),
+            cached_tokens: two(5.0),
+            sequences: two(6.0),
+            decoding: two(7.0),
+            prefill_tokens: two(8.0),
+            decode_tokens: two(9.0),
+            context_tokens: two(10.0),
+            full_at: two(11.0),
+        },
+        ended: Ended::Ok,
+        status: 200,
+        prompt_tokens: Some(512.0),
+        output_tokens: Some(128.0),
+    }
 }

@@ -36,19 +36,23 @@ mod encode;
 mod error;
 #[cfg(test)]
 mod example;
+mod live;
 mod names;
 mod observation;
 mod row;
+mod store;
 mod writer;
 
 pub use cell::{Cell, Kind};
 pub use columns::{Column, columns};
 pub use encode::{SCHEMA_KEY, SCHEMA_VERSION, schema, to_batch, to_parquet};
 pub use error::Error;
+pub use live::{Candidates, Ended, Live, Prediction};
 pub use names::Named;
 pub use observation::{Facts, Grain, Load, Observation, Outcome, Source, Workload};
 pub use row::{BadCell, Cells};
-pub use writer::{BUFFERED_ROWS, Writer, open};
+pub use store::open;
+pub use writer::{BUFFERED_ROWS, Writer};
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,9 @@
 //! Words that columns hold in place of enumerations.
 
-use gearshift_config::{KvCacheDtype, Quantization};
+use gearshift_config::{KvCacheDtype, Objective, Quantization};
 use gearshift_selector::EngineKind;
 
-use crate::{Grain, Source};
+use crate::{Ended, Grain, Source};
 
 /// A value that a column names by one word.
 pub trait Named: Copy + PartialEq + Sized + 'static {
@@ -59,6 +59,25 @@ impl Named for Quantization {
     ];
 }
 
+impl Named for Objective {
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::Latency, "latency"),
+        (Self::Cost, "cost"),
+        (Self::Energy, "energy"),
+        (Self::Throughput, "throughput"),
+    ];
+}
+
+impl Named for Ended {
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::Ok, "ok"),
+        (Self::ClientError, "client_error"),
+        (Self::UpstreamError, "upstream_error"),
+        (Self::Cut, "cut"),
+        (Self::Cancelled, "cancelled"),
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +92,8 @@ mod tests {
         check(&[Source::Simulated, Source::SimulatedKernel, Source::Measured, Source::Live]);
         check(&[Grain::Request, Grain::Window]);
         check(&[EngineKind::Vllm, EngineKind::Sglang, EngineKind::TensorrtLlm]);
+        check(&[Objective::Latency, Objective::Cost, Objective::Energy, Objective::Throughput]);
+        check(&[Ended::Ok, Ended::ClientError, Ended::UpstreamError, Ended::Cut, Ended::Cancelled]);
         check(&[KvCacheDtype::Auto, KvCacheDtype::Bfloat16, KvCacheDtype::Fp8]);
         check(&[
             Quantization::None,

@@ -3,6 +3,8 @@
 use gearshift_config::{HardwareFacts, Knobs, ModelFacts};
 use gearshift_selector::Software;
 
+use crate::Live;
+
 /// How a row came to be. Reports never mix sources without saying so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
@@ -54,6 +56,8 @@ pub struct Observation {
     pub load: Load,
     /// What it did.
     pub outcome: Outcome,
+    /// For source `live`: the decision, and how the request ended.
+    pub live: Option<Box<Live>>,
 }
 
 /// Model, hardware and profile.

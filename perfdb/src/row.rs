@@ -5,6 +5,8 @@ use gearshift_selector::Software;
 
 use crate::{Cell, Facts, Load, Named, Observation, Outcome, Workload};
 
+mod live;
+
 /// Access to the cells of one row by column name. A column that the table lacks is [`Cell::Null`].
 pub trait Cells {
     /// The cell of `column`.
@@ -40,6 +42,7 @@ impl Observation {
             workload: workload(cells)?,
             load: load(cells)?,
             outcome: outcome(cells)?,
+            live: live::live(cells)?.map(Box::new),
         })
     }
 }
@@ -188,7 +191,9 @@ fn flag_or(cells: &impl Cells, column: &'static str) -> Result<Option<bool>, Bad
     match cells.cell(column) {
         Cell::Null => Ok(None),
         Cell::Flag(flag) => Ok(Some(flag)),
-        Cell::Whole(_) | Cell::Number(_) | Cell::Text(_) => Err(bad(column, "is no BOOLEAN")),
+        Cell::Whole(_) | Cell::Number(_) | Cell::Text(_) | Cell::Numbers(_) | Cell::Texts(_) => {
+            Err(bad(column, "is no BOOLEAN"))
+        }
     }
 }
 
@@ -198,7 +203,7 @@ fn number_or(cells: &impl Cells, column: &'static str) -> Result<Option<f64>, Ba
         Cell::Number(number) => Ok(Some(number)),
         // Files written by others hold whole numbers where all of a column are whole.
         Cell::Whole(number) => Ok(Some(number as f64)),
-        Cell::Flag(_) | Cell::Text(_) => Err(bad(column, "is no number")),
+        Cell::Flag(_) | Cell::Text(_) | Cell::Numbers(_) | Cell::Texts(_) => Err(bad(column, "is no number")),
     }
 }
 
@@ -209,7 +214,9 @@ fn whole_or<T: TryFrom<i64>>(cells: &impl Cells, column: &'static str) -> Result
             Ok(number) => Ok(Some(number)),
             Err(_) => Err(bad(column, format!("{number} is out of range"))),
         },
-        Cell::Flag(_) | Cell::Number(_) | Cell::Text(_) => Err(bad(column, "is no whole number")),
+        Cell::Flag(_) | Cell::Number(_) | Cell::Text(_) | Cell::Numbers(_) | Cell::Texts(_) => {
+            Err(bad(column, "is no whole number"))
+        }
     }
 }
 
@@ -217,7 +224,31 @@ fn text_or(cells: &impl Cells, column: &'static str) -> Result<Option<String>, B
     match cells.cell(column) {
         Cell::Null => Ok(None),
         Cell::Text(text) => Ok(Some(text.into_owned())),
-        Cell::Flag(_) | Cell::Whole(_) | Cell::Number(_) => Err(bad(column, "is no text")),
+        Cell::Flag(_) | Cell::Whole(_) | Cell::Number(_) | Cell::Numbers(_) | Cell::Texts(_) => {
+            Err(bad(column, "is no text"))
+        }
+    }
+}
+
+/// Empty where there is none.
+fn numbers(cells: &impl Cells, column: &'static str) -> Result<Vec<f64>, BadCell> {
+    match cells.cell(column) {
+        Cell::Null => Ok(Vec::new()),
+        Cell::Numbers(numbers) => Ok(numbers.into_owned()),
+        Cell::Flag(_) | Cell::Whole(_) | Cell::Number(_) | Cell::Text(_) | Cell::Texts(_) => {
+            Err(bad(column, "is no list of numbers"))
+        }
+    }
+}
+
+/// Empty where there is none.
+fn texts(cells: &impl Cells, column: &'static str) -> Result<Vec<String>, BadCell> {
+    match cells.cell(column) {
+        Cell::Null => Ok(Vec::new()),
+        Cell::Texts(texts) => Ok(texts.into_owned()),
+        Cell::Flag(_) | Cell::Whole(_) | Cell::Number(_) | Cell::Text(_) | Cell::Numbers(_) => {
+            Err(bad(column, "is no list of texts"))
+        }
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use object_store::{
-    ObjectStore, PutMode, PutOptions, local::LocalFileSystem, path::Path, prefix::PrefixStore,
-};
-use url::Url;
+use bytes::Bytes;
+use object_store::{ObjectStore, PutMode, PutOptions, path::Path};
 
 use crate::{Error, Observation, to_parquet};
 
@@ -13,30 +11,6 @@ use crate::{Error, Observation, to_parquet};
 pub const BUFFERED_ROWS: usize = 8192;
 /// Names tried where a file of that name is there already.
 const TRIES: u32 = 8;
-
-/// Opens the store at `url`: a directory (made where it is missing), `file:///directory`, `memory:///`, or a bucket's URL where
-/// the store of that kind is built in.
-///
-/// # Errors
-/// Where it is none of these, or the directory cannot be made.
-pub fn open(url: &str) -> Result<Arc<dyn ObjectStore>, Error> {
-    let refused = |problem: String| Error::Url { url: url.to_owned(), problem };
-    if !url.contains("://") {
-        return directory(std::path::Path::new(url)).map_err(|error| refused(error.to_string()));
-    }
-    let parsed = Url::parse(url).map_err(|error| refused(error.to_string()))?;
-    if parsed.scheme() == "file" {
-        let path = parsed.to_file_path().map_err(|()| refused("names another host".into()))?;
-        return directory(&path).map_err(|error| refused(error.to_string()));
-    }
-    let (store, prefix) = object_store::parse_url(&parsed).map_err(|error| refused(error.to_string()))?;
-    Ok(Arc::new(PrefixStore::new(store, prefix)))
-}
-
-fn directory(path: &std::path::Path) -> Result<Arc<dyn ObjectStore>, Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(path)?;
-    Ok(Arc::new(LocalFileSystem::new_with_prefix(path)?))
-}
 
 /// Writes rows of one replica.
 ///
@@ -103,7 +77,16 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(None);
         }
-        let file = to_parquet(&self.buffer)?;
+        let path = self.put(to_parquet(&self.buffer)?, now_unix_ms).await?;
+        self.buffer.clear();
+        Ok(Some(path))
+    }
+
+    /// Writes the bytes of a file that [`to_parquet`] made elsewhere, and says its name. What was pushed stays where it is.
+    ///
+    /// # Errors
+    /// Where the store does not take the file.
+    pub async fn put(&mut self, file: Bytes, now_unix_ms: u64) -> Result<Path, Error> {
         let mut tries = 0;
         loop {
             let path = Path::from(format!("{}-{now_unix_ms:013}-{:06}.parquet", self.replica, self.files));
@@ -111,10 +94,7 @@ impl Writer {
             tries += 1;
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             match self.store.put_opts(&path, file.clone().into(), options).await {
-                Ok(_) => {
-                    self.buffer.clear();
-                    return Ok(Some(path));
-                }
+                Ok(_) => return Ok(path),
                 // Another run of this replica within the same millisecond.
                 Err(object_store::Error::AlreadyExists { .. }) if tries < TRIES => {}
                 Err(error) => return Err(error.into()),

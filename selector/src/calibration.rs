@@ -1,31 +1,59 @@
 //! Calibration: how far the engine that is really there is from the prior, learned from outcomes.
 //!
-//! One factor for TTFT and one for TPOT, as a wrong idea of compute and of bandwidth are different errors. Both live
-//! in log space, forget exponentially (a floor of one tenth a sample: a twofold slowdown is learned to 1 % within 45
-//! requests) and move by a bounded step (see [`LogMean`]).
+//! One [`Line`] for TTFT and one for TPOT, as a wrong idea of compute and of bandwidth are different errors. Each is a level and a
+//! slope, in log space: what the prior misses at an engine depends on how much it has to do. All is forgotten
+//! exponentially, by outcomes and by time.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{Moment, ewma::LogMean};
+use crate::{
+    Moment,
+    ewma::LogMean,
+    line::{GAIN, Line, pack, unpack},
+};
 
-/// Least weight of one outcome.
-const GAIN: f32 = 0.1;
-/// Largest error one outcome counts with, natural log.
-const BOUND: f32 = 1.0;
-/// Factors stay within this range of 1, so that garbage in cannot banish a backend for good.
-const MAX_FACTOR: f64 = 1000.0;
+/// Of the spread alone: least weight of one outcome, and the largest error it counts with.
+const SPREAD: (f32, f32) = (0.1, 1.0);
 
 /// What an engine may drift by unseen, natural log per square root of a minute: about a third in one minute, as
 /// other tenants come and go. Assumed, not measured.
 const DRIFT: f64 = 0.3;
+/// Noise of outcomes is at least this, natural log: no engine is steadier.
+const LEAST_NOISE: f64 = 0.1;
+/// How long a level has to last to be an engine's usual one, seconds.
+const USUAL_S: f64 = 600.0;
+/// From so many outcomes on, what is usual changes with time alone.
+const USUAL_OUTCOMES: u32 = 20;
+/// Silence after which an engine that is slower than usual is taken to have come back two thirds of the way, seconds: throttling and busy
+/// neighbours pass within minutes.
+const RECOVERY_S: f64 = 30.0;
+/// Silence after which an engine that is usually slow is taken to have come two thirds of the way to what is assumed of a stranger.
+const REPAIR_S: f64 = 600.0;
+
+/// Where on its lines a request is at an engine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct At {
+    ttft: f64,
+    tpot: f64,
+}
+
+impl At {
+    /// By what the load is seen: the prior's time to first token, seconds, in which queue and prompt are; and how many sequences
+    /// are decoded together.
+    pub(crate) fn new(prior_ttft_s: f64, concurrency: f64) -> Self {
+        Self { ttft: prior_ttft_s.ln(), tpot: concurrency.ln() }
+    }
+}
 
 /// Correction of one backend's prior.
 #[derive(Debug)]
 pub(crate) struct Calibration {
-    ttft: LogMean,
-    tpot: LogMean,
+    ttft: Line,
+    tpot: Line,
     /// How far outcomes are from what was expected, as a factor ≥ 1.
     spread: LogMean,
+    /// Levels of TTFT and TPOT over the last [`USUAL_S`], `f32` each.
+    usual: AtomicU64,
     /// When it last learned, nanoseconds.
     at: AtomicU64,
 }
@@ -51,20 +79,54 @@ pub(crate) enum Sample {
 
 impl Calibration {
     pub(crate) fn new() -> Self {
-        let mean = || LogMean::new(1.0, GAIN, BOUND);
-        Self { ttft: mean(), tpot: mean(), spread: mean(), at: AtomicU64::new(0) }
+        let (gain, bound) = SPREAD;
+        Self {
+            ttft: Line::new(),
+            tpot: Line::new(),
+            spread: LogMean::new(1.0, gain, bound),
+            usual: AtomicU64::new(0),
+            at: AtomicU64::new(0),
+        }
     }
 
     /// Factors for TTFT and TPOT.
-    pub(crate) fn factors(&self) -> (f64, f64) {
-        (bounded(self.ttft.value()), bounded(self.tpot.value()))
+    pub(crate) fn factors(&self, at: &At) -> (f64, f64) {
+        (self.ttft.at(at.ttft).exp(), self.tpot.at(at.tpot).exp())
+    }
+
+    /// Factors after `silence_s` in which nothing could be learned. An engine that is avoided for what it did cannot show that it
+    /// no longer does. So what speaks against it fades: soon what is not usual of it, and late what is, towards the levels that are assumed of a
+    /// `stranger`. Once somebody tries it, the outcome counts for as much as is out of date.
+    pub(crate) fn factors_after(&self, at: &At, silence_s: f64, stranger: (f64, f64)) -> (f64, f64) {
+        let usual = unpack(self.usual.load(Relaxed));
+        let (recovered, repaired) = ((-silence_s / RECOVERY_S).exp(), (-silence_s / REPAIR_S).exp());
+        let fade = |from: f64, to: f64, left: f64| if from > to { to + (from - to) * left } else { from };
+        let faded = |line: &Line, at: f64, usual: f64, stranger: f64| {
+            let level = line.level();
+            let now = fade(fade(level, usual, recovered), stranger, repaired);
+            (line.at(at) + now - level).exp()
+        };
+        (faded(&self.ttft, at.ttft, usual.0, stranger.0), faded(&self.tpot, at.tpot, usual.1, stranger.1))
+    }
+
+    /// Natural logs of the factors for TTFT and TPOT at the loads that are usually seen.
+    pub(crate) fn levels(&self) -> (f64, f64) {
+        (self.ttft.level(), self.tpot.level())
+    }
+
+    /// By how much TTFT and TPOT are now slower than usual, as factors.
+    pub(crate) fn drift(&self) -> (f64, f64) {
+        let (usual, (ttft, tpot)) = (unpack(self.usual.load(Relaxed)), self.levels());
+        ((ttft - usual.0).exp(), (tpot - usual.1).exp())
     }
 
     /// Forgets all; from now on as `other`, with its factors divided by `by`.
     pub(crate) fn restart_from(&self, other: &Self, by: (f64, f64)) {
-        let (ttft, tpot) = other.factors();
-        self.ttft.restart(ttft / by.0, other.ttft.samples());
-        self.tpot.restart(tpot / by.1, other.tpot.samples());
+        let by = (by.0.ln(), by.1.ln());
+        self.ttft.restart_from(&other.ttft, by.0);
+        self.tpot.restart_from(&other.tpot, by.1);
+        let usual = unpack(other.usual.load(Relaxed));
+        self.usual.store(pack(usual.0 - by.0, usual.1 - by.1), Relaxed);
         self.spread.restart(other.spread.value(), other.spread.samples());
         self.at.store(other.at.load(Relaxed), Relaxed);
     }
@@ -79,10 +141,15 @@ impl Calibration {
         self.at.load(Relaxed) > 0
     }
 
-    /// Factors and how many outcomes they rest on.
+    /// How many outcomes TTFT and TPOT rest on.
+    pub(crate) fn outcomes(&self) -> (u32, u32) {
+        (self.ttft.outcomes(), self.tpot.outcomes())
+    }
+
+    /// Factors at the usual loads, and how many outcomes they rest on.
     pub(crate) fn read(&self) -> (f64, f64, u64) {
-        let (ttft, tpot) = self.factors();
-        (ttft, tpot, u64::from(self.ttft.samples().max(self.tpot.samples())))
+        let ((ttft, tpot), outcomes) = (self.levels(), self.outcomes());
+        (ttft.exp(), tpot.exp(), u64::from(outcomes.0.max(outcomes.1)))
     }
 
     /// How far the factors may be off at `now`, natural log: the noise of outcomes in a forgetting mean, and what may
@@ -93,101 +160,66 @@ impl Calibration {
         if at == 0 {
             return 0.0;
         }
-        let gain = f64::from(GAIN);
-        let noise = self.spread.value().ln() * (gain / (2.0 - gain)).sqrt();
-        let drift = DRIFT * (now.seconds_since(Moment(at)) / 60.0).sqrt();
-        noise.hypot(drift)
+        let noise = self.spread.value().ln() * (GAIN / (2.0 - GAIN)).sqrt();
+        noise.hypot(drift(now.seconds_since(Moment(at))))
     }
 
-    /// Learns from one outcome.
-    pub(crate) fn learn(&self, sample: Sample, now: Moment) {
-        self.at.fetch_max(now.0, Relaxed);
-        self.spread.observe(self.surprise(sample), 1.0);
+    /// Learns from the outcome of a request that was sent at `sent`.
+    pub(crate) fn learn(&self, sample: Sample, at: &At, sent: Moment, now: Moment) {
+        let since = Moment(self.at.fetch_max(now.0, Relaxed));
+        let since = if since == Moment(0) { now } else { since };
+        let (silence_s, passed_s) = (sent.seconds_since(since), now.seconds_since(since));
+        let noise = self.spread.value().ln().max(LEAST_NOISE);
+        // The gain of a Kalman filter whose state has drifted since: after a long silence one outcome says more than all before.
+        let drifted = drift(silence_s).powi(2);
+        let fresh = drifted / (drifted + noise * noise);
+        let (ttft_ln, tpot_ln) = (self.ttft.at(at.ttft), self.tpot.at(at.tpot));
+        self.spread.observe(surprise(sample, (ttft_ln, tpot_ln)), 1.0);
         match sample {
             Sample::Parts { ttft, tpot } => {
-                ttft.into_iter().for_each(|ratio| self.ttft.observe(ratio, 1.0));
-                tpot.into_iter().for_each(|ratio| self.tpot.observe(ratio, 1.0));
+                ttft.into_iter().for_each(|ratio| self.ttft.learn(ratio.ln(), at.ttft, 1.0, fresh));
+                tpot.into_iter().for_each(|ratio| self.tpot.learn(ratio.ln(), at.tpot, 1.0, fresh));
             }
             Sample::Whole { ratio, ttft_share } => {
                 // Blame follows the predicted shares: the larger part explains more of the error.
-                let (ttft, tpot) = self.factors();
-                self.ttft.observe(ratio * ttft, ttft_share);
-                self.tpot.observe(ratio * tpot, 1.0 - ttft_share);
+                self.ttft.learn(ratio.ln() + ttft_ln, at.ttft, ttft_share, fresh);
+                self.tpot.learn(ratio.ln() + tpot_ln, at.tpot, 1.0 - ttft_share, fresh);
             }
         }
+        self.settle(passed_s);
     }
 
-    /// How many times larger or smaller the outcome was than expected; the part that surprised more.
-    fn surprise(&self, sample: Sample) -> f64 {
-        let (ttft_factor, tpot_factor) = self.factors();
-        let off = |ratio: f64| ratio.max(ratio.recip());
-        match sample {
-            Sample::Parts { ttft, tpot } => {
-                let ttft = ttft.map_or(1.0, |ratio| off(ratio / ttft_factor));
-                ttft.max(tpot.map_or(1.0, |ratio| off(ratio / tpot_factor)))
-            }
-            Sample::Whole { ratio, .. } => off(ratio),
-        }
+    /// What is usual follows what is.
+    fn settle(&self, passed_s: f64) {
+        let (levels, outcomes) = (self.levels(), self.outcomes());
+        let outcomes = outcomes.0.max(outcomes.1);
+        let first = if outcomes <= USUAL_OUTCOMES { f64::from(outcomes.max(1)).recip() } else { 0.0 };
+        let gain = first.max(1.0 - (-passed_s / USUAL_S).exp());
+        let step = |word| {
+            let (ttft, tpot) = unpack(word);
+            Some(pack(ttft + gain * (levels.0 - ttft), tpot + gain * (levels.1 - tpot)))
+        };
+        let _ = self.usual.fetch_update(Relaxed, Relaxed, step);
     }
 }
 
-fn bounded(factor: f64) -> f64 {
-    factor.clamp(MAX_FACTOR.recip(), MAX_FACTOR)
+/// How far an engine may have drifted, natural log.
+fn drift(silence_s: f64) -> f64 {
+    DRIFT * (silence_s / 60.0).sqrt()
+}
+
+/// How many times larger or smaller the outcome was than expected; the part that surprised more.
+fn surprise(sample: Sample, (ttft_ln, tpot_ln): (f64, f64)) -> f64 {
+    let off = |ratio: f64, ln: f64| (ratio.ln() - ln).abs();
+    match sample {
+        Sample::Parts { ttft, tpot } => {
+            let ttft = ttft.map_or(0.0, |ratio| off(ratio, ttft_ln));
+            ttft.max(tpot.map_or(0.0, |ratio| off(ratio, tpot_ln))).exp()
+        }
+        Sample::Whole { ratio, .. } => off(ratio, 0.0).exp(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Moment = Moment(1_000_000_000);
-
-    fn parts(ttft: f64, tpot: f64) -> Sample {
-        Sample::Parts { ttft: Some(ttft), tpot: Some(tpot) }
-    }
-
-    #[test]
-    fn the_two_parts_are_learned_apart() {
-        let calibration = Calibration::new();
-        (0..60).for_each(|_| calibration.learn(parts(3.0, 0.5), NOW));
-        let (ttft, tpot, samples) = calibration.read();
-        assert!((ttft - 3.0).abs() < 0.03 && (tpot - 0.5).abs() < 0.005, "{ttft} {tpot}");
-        assert_eq!(samples, 60);
-    }
-
-    #[test]
-    fn whole_answers_teach_the_part_that_dominates() {
-        let calibration = Calibration::new();
-        for _ in 0..80 {
-            let (ttft, tpot) = calibration.factors();
-            // The prior says 0.1 s + 0.9 s; really decode takes twice that.
-            let predicted = 0.1 * ttft + 0.9 * tpot;
-            let ratio = (0.1 + 1.8) / predicted;
-            calibration.learn(Sample::Whole { ratio, ttft_share: 0.1 * ttft / predicted }, NOW);
-        }
-        let (ttft, tpot) = calibration.factors();
-        assert!((0.1 * ttft + 0.9 * tpot - 1.9).abs() < 0.02, "{ttft} {tpot}");
-        assert!(tpot > 1.9, "{tpot}");
-    }
-
-    #[test]
-    fn doubt_is_noise_plus_what_may_have_changed_since() {
-        let calibration = Calibration::new();
-        assert_eq!(calibration.doubt(NOW), 0.0);
-        (0..200).for_each(|_| calibration.learn(parts(2.0, 2.0), NOW));
-        assert!(calibration.doubt(NOW) < 0.01, "a steady engine is known well: {}", calibration.doubt(NOW));
-        let later = NOW.after_seconds(60.0);
-        assert!((calibration.doubt(later) - DRIFT).abs() < 0.01, "{}", calibration.doubt(later));
-        let noisy = Calibration::new();
-        for turn in 0..200 {
-            noisy.learn(if turn % 2 == 0 { parts(1.0, 1.0) } else { parts(3.0, 3.0) }, NOW);
-        }
-        assert!((0.08..0.25).contains(&noisy.doubt(NOW)), "{}", noisy.doubt(NOW));
-    }
-
-    #[test]
-    fn garbage_cannot_banish_a_backend() {
-        let calibration = Calibration::new();
-        (0..1000).for_each(|_| calibration.learn(parts(1e30, f64::NAN), NOW));
-        assert_eq!(calibration.factors(), (MAX_FACTOR, 1.0));
-    }
-}
+#[path = "calibration_tests.rs"]
+mod tests;

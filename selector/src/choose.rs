@@ -10,7 +10,10 @@ use crate::{
     correct::correct,
     decision::{Decision, Fallback, NoCandidate, Ranked},
     eligible::{Eligible, eligible},
+    even,
+    explore::{Draw, Lottery, Positions},
     features::{RequestFacts, Work},
+    field::Entrant,
     group::{Group, Index},
     learner::Head,
     num,
@@ -79,6 +82,25 @@ pub fn choose<'a>(
     decider: impl Into<Decider<'a>>,
 ) -> Result<Decision, NoCandidate> {
     decide(group, policy, facts, tried, now, decider.into(), &mut Candidates::new())
+        .map(|(decision, _)| decision)
+}
+
+/// As [`choose`], and gives the candidates as well: for the record of what else could have been chosen.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_on_record<'a>(
+    group: &Group,
+    policy: &RoutePolicy,
+    facts: &RequestFacts,
+    tried: &SmallVec<[Index; 4]>,
+    now: Moment,
+    decider: impl Into<Decider<'a>>,
+) -> Result<(Decision, Box<[Entrant]>), NoCandidate> {
+    let mut candidates = Candidates::new();
+    let (decision, _) = decide(group, policy, facts, tried, now, decider.into(), &mut candidates)?;
+    let field = Entrant::field(&candidates, decision.chosen.index);
+    Ok((decision, field))
 }
 
 /// One candidate of an [`Explanation`].
@@ -88,6 +110,8 @@ pub struct Explained {
     pub ranked: Ranked,
     /// What its prediction adds up from, before calibration; `None` where it has none.
     pub terms: Option<Terms>,
+    /// Probability with which it would be chosen among these candidates; see [`Decision::propensity`].
+    pub propensity: f64,
 }
 
 /// A decision with all the candidates it was made among, best first.
@@ -112,10 +136,18 @@ pub fn explain<'a>(
     decider: impl Into<Decider<'a>>,
 ) -> Result<Explanation, NoCandidate> {
     let mut candidates = Candidates::new();
-    let decision = decide(group, policy, facts, tried, now, decider.into(), &mut candidates)?;
-    candidates.sort_by(|a, b| a.class.cmp(&b.class).then(a.value.total_cmp(&b.value)));
-    let explained = |c: Candidate| Explained { ranked: c.ranked, terms: c.estimate.map(|e| e.terms) };
-    let candidates = candidates.into_iter().map(explained).collect();
+    let (decision, lottery) = decide(group, policy, facts, tried, now, decider.into(), &mut candidates)?;
+    let mut order: Positions = (0..candidates.len()).collect();
+    order.sort_by(|&a, &b| {
+        let (a, b) = (&candidates[a], &candidates[b]);
+        a.class.cmp(&b.class).then(a.value.total_cmp(&b.value))
+    });
+    let explained = |at: usize| Explained {
+        ranked: candidates[at].ranked,
+        terms: candidates[at].estimate.map(|estimate| estimate.terms),
+        propensity: lottery.propensity(&candidates, at),
+    };
+    let candidates = order.into_iter().map(explained).collect();
     Ok(Explanation { decision, candidates })
 }
 
@@ -127,26 +159,37 @@ fn decide(
     now: Moment,
     Decider { rng, head }: Decider<'_>,
     candidates: &mut Candidates,
-) -> Result<Decision, NoCandidate> {
+) -> Result<(Decision, Lottery), NoCandidate> {
     let Eligible { indices, none_ready } = eligible(group, policy.allow_lossy, tried, &facts.prefix.0, rng)?;
     let model = group.backends().first().ok_or(NoCandidate::NoneAvailable)?.model_state.as_ref();
     let request = Request::new(model, policy, facts, now);
     survey(group, &indices, policy, &request, candidates);
     let (rule, unmodelled) = rule(facts.work, candidates);
-    let fallback = unmodelled.or_else(|| correct(group, policy, head, candidates).err());
-    let chosen = match rule {
-        Rule::Predicted => best_predicted(candidates, &request, rng),
-        Rule::LeastLoaded => least_loaded(candidates, rng),
-        Rule::Pace => fastest_pace(candidates, &request, rng),
+    let fallback = unmodelled.or_else(|| correct(group, policy, head, candidates, now).err());
+    let draw = match rule {
+        Rule::Predicted => Draw::LessLoaded(best_predicted(candidates, &request)),
+        Rule::LeastLoaded => Draw::LessLoaded(least_loaded(candidates)),
+        Rule::Pace => Draw::Fastest(warmest_by_pace(candidates, &request)),
     };
-    let chosen = candidates.get(chosen).ok_or(NoCandidate::NoneAvailable)?.ranked;
-    Ok(Decision {
+    // A retry has lost time enough.
+    let explores = rule == Rule::Predicted && tried.is_empty() && !none_ready;
+    let lottery = match group.exploration() {
+        Some(exploration) if explores => Lottery::exploring(draw, candidates, exploration),
+        _ => Lottery::rule(draw),
+    };
+    let lot = lottery.draw(candidates, rng);
+    let chosen = candidates.get(lot.chosen).ok_or(NoCandidate::NoneAvailable)?.ranked;
+    let decision = Decision {
         chosen,
         considered: num::to_u32(candidates.len() as f64),
         fallback: if none_ready { Some(Fallback::NoneReady) } else { fallback },
         prompt_tokens: num::to_u32(request.prompt_tokens),
         expected_output_tokens: num::to_u32(request.output_tokens),
-    })
+        propensity: lot.propensity,
+        explored: lot.explored,
+        even_e2e_s: even::mean_e2e_s(candidates),
+    };
+    Ok((decision, lottery))
 }
 
 /// By what the candidates are compared.
@@ -172,13 +215,11 @@ fn rule(work: Work, candidates: &[Candidate]) -> (Rule, Option<Fallback>) {
     }
 }
 
-/// Positions of candidates among the surveyed ones.
-type Positions = SmallVec<[usize; 64]>;
-
-fn best_predicted(candidates: &[Candidate], request: &Request<'_>, rng: &mut fastrand::Rng) -> usize {
+/// The best, and who comes near.
+fn best_predicted(candidates: &[Candidate], request: &Request<'_>) -> Positions {
     let Some(best) = candidates.iter().min_by(|a, b| a.class.cmp(&b.class).then(a.value.total_cmp(&b.value)))
     else {
-        return 0;
+        return Positions::new();
     };
     let tie = |c: &Candidate| c.doubt.hypot(best.doubt).exp().clamp(NEAR, MAX_DOUBT);
     let near = |c: &Candidate| c.class == best.class && c.value <= best.value * tie(c);
@@ -186,27 +227,24 @@ fn best_predicted(candidates: &[Candidate], request: &Request<'_>, rng: &mut fas
         candidates.iter().filter(|c| near(c)).map(|c| c.uncached_tokens).fold(f64::INFINITY, f64::min);
     // A warm cache saves the fleet work that latency alone, dominated by decoding, would call a tie.
     let warm = least + EQUALLY_WARM * request.prompt_tokens;
-    let tied: Positions = (0..candidates.len())
-        .filter(|&at| near(&candidates[at]) && candidates[at].uncached_tokens <= warm)
-        .collect();
-    less_loaded_of_two(candidates, &tied, rng)
+    let tied = |at: &usize| near(&candidates[*at]) && candidates[*at].uncached_tokens <= warm;
+    (0..candidates.len()).filter(tied).collect()
 }
 
-fn least_loaded(candidates: &mut [Candidate], rng: &mut fastrand::Rng) -> usize {
+fn least_loaded(candidates: &mut [Candidate]) -> Positions {
     for candidate in candidates.iter_mut() {
         candidate.value = (1.0 + f64::from(candidate.outstanding.1)) * (1.0 + candidate.failures);
         candidate.ranked.score = candidate.value;
     }
     let least = candidates.iter().map(|c| c.value).fold(f64::INFINITY, f64::min);
-    let tied: Positions = (0..candidates.len()).filter(|&at| candidates[at].value <= least).collect();
-    less_loaded_of_two(candidates, &tied, rng)
+    (0..candidates.len()).filter(|&at| candidates[at].value <= least).collect()
 }
 
-/// Peak-EWMA power of two choices, the warmest cache being one of the two where there is one.
+/// Peak-EWMA power of two choices: values the candidates, and gives the warmest cache, which contends where there is one.
 ///
 /// A backend that has not answered yet counts as fast as the fastest: it is tried, and its outstanding requests keep
 /// it from being flooded meanwhile.
-fn fastest_pace(candidates: &mut [Candidate], request: &Request<'_>, rng: &mut fastrand::Rng) -> usize {
+fn warmest_by_pace(candidates: &mut [Candidate], request: &Request<'_>) -> Option<usize> {
     let fastest = candidates.iter().filter_map(|c| c.pace_s).fold(f64::INFINITY, f64::min);
     let start = if fastest.is_finite() { fastest } else { START_PACE_S };
     for candidate in candidates.iter_mut() {
@@ -216,28 +254,7 @@ fn fastest_pace(candidates: &mut [Candidate], request: &Request<'_>, rng: &mut f
         candidate.value = answer * outstanding * (1.0 + candidate.failures);
         candidate.ranked.score = candidate.value;
     }
-    let (first, second) = two_of(candidates.len(), rng);
-    let warmest = (0..candidates.len())
+    (0..candidates.len())
         .filter(|&at| candidates[at].ranked.cached_tokens > 0)
-        .min_by(|&a, &b| candidates[a].uncached_tokens.total_cmp(&candidates[b].uncached_tokens));
-    let contenders = [warmest.unwrap_or(first), first, second];
-    contenders
-        .into_iter()
-        .min_by(|&a, &b| candidates[a].value.total_cmp(&candidates[b].value))
-        .unwrap_or(first)
-}
-
-fn less_loaded_of_two(candidates: &[Candidate], tied: &[usize], rng: &mut fastrand::Rng) -> usize {
-    let (first, second) = two_of(tied.len(), rng);
-    let (first, second) = (tied[first], tied[second]);
-    if candidates[second].outstanding < candidates[first].outstanding { second } else { first }
-}
-
-/// Two distinct random positions; the same one twice where there is only one. `len` is at least 1.
-fn two_of(len: usize, rng: &mut fastrand::Rng) -> (usize, usize) {
-    let first = rng.usize(..len);
-    if len == 1 {
-        return (first, first);
-    }
-    (first, (first + rng.usize(1..len)) % len)
+        .min_by(|&a, &b| candidates[a].uncached_tokens.total_cmp(&candidates[b].uncached_tokens))
 }

@@ -3,11 +3,14 @@
 //! It is asked about the best few by prior × calibration together. What it says of them is two things. The *level*: by how
 //! much the prior is off in this situation, for limits. And the *order*: how they differ, from an output that was trained
 //! for nothing else. The end-to-end time of a candidate is the prior's, times the mean level, times its place in the order;
-//! its TTFT and TPOT are scaled to add up to that. Every correction counts as far as the ensemble agrees on it.
+//! its TTFT and TPOT are scaled to add up to that. Every correction counts as far as the ensemble agrees on it, and as far as
+//! outcomes of the backend have borne the learner out so far (see [`Gate`](crate::gate::Gate)): one that adds noise there ends up without
+//! a say, and the calibrated prior decides.
 
 use smallvec::SmallVec;
 
 use crate::{
+    Moment,
     calibration::Calibration,
     choose::RoutePolicy,
     decision::{Fallback, Learned},
@@ -15,7 +18,8 @@ use crate::{
     group::{Group, Learner},
     inputs,
     learner::{Correction, Head, Memory},
-    rank::{Candidate, Estimate, Factors, MARGIN, stranger},
+    rank::{Candidate, Estimate, Factors, MARGIN, calibrated, stranger},
+    relearned::Learnt,
 };
 
 /// Below this mean weight of the corrections, the prior is as good: its own calibration decides.
@@ -46,6 +50,7 @@ pub(crate) fn correct(
     policy: &RoutePolicy,
     head: Option<&mut Head>,
     candidates: &mut [Candidate],
+    now: Moment,
 ) -> Result<(), Fallback> {
     let learner = group.learner().ok_or(Fallback::NoBundle)?;
     let head = head.ok_or(Fallback::OverBudget)?;
@@ -55,7 +60,7 @@ pub(crate) fn correct(
     let asked = best(candidates, learner.candidates);
     let shrunk = ask(group, learner, head, candidates, &asked)?;
     let before = mean_ln_e2e(candidates, &asked);
-    apply(group, policy, learner, candidates, &asked, &shrunk);
+    apply(group, policy, learner, candidates, &asked, &shrunk, now);
     let shift = (mean_ln_e2e(candidates, &asked) - before).exp();
     for at in (0..candidates.len()).filter(|at| !asked.contains(at)) {
         shift_unasked(group, policy, &mut candidates[at], shift);
@@ -144,7 +149,7 @@ fn shrink(corrections: &[Correction], estimates: &[&Estimate], spread_scale: f64
     corrections.iter().zip(levels).map(shrunk).collect()
 }
 
-/// Predicts anew from the corrections and the calibration of this bundle.
+/// Predicts anew from the corrections, as far as outcomes have borne this bundle out at each backend.
 fn apply(
     group: &Group,
     policy: &RoutePolicy,
@@ -152,39 +157,56 @@ fn apply(
     candidates: &mut [Candidate],
     asked: &[usize],
     shrunk: &[Shrunk],
+    now: Moment,
 ) {
-    let state = |candidate: &Candidate| &group.backends()[candidate.ranked.index].state;
-    let calibrations: PerCandidate<Option<&Calibration>> = asked
+    let learnt: PerCandidate<Option<&Learnt>> = asked
         .iter()
         .zip(shrunk)
         .map(|(&at, shrunk)| {
-            let state = state(&candidates[at]);
+            let state = &group.backends()[candidates[at].ranked.index].state;
             let factors = (shrunk.ttft.exp(), shrunk.tpot.exp());
             state.relearned.seeded(learner.generation, &state.calibration, factors)
         })
         .collect();
     let unknown = Calibration::new();
-    let stranger = stranger(|| calibrations.iter().map(|known| known.unwrap_or(&unknown)));
-    for ((&at, shrunk), calibration) in asked.iter().zip(shrunk).zip(&calibrations) {
-        let known = calibration.filter(|calibration| calibration.knows());
-        let factors = factors(shrunk, known.map_or(stranger, Calibration::factors), learner);
+    let calibrations = learnt.iter().map(|known| known.map_or(&unknown, |learnt| &learnt.calibration));
+    let stranger = stranger(calibrations, now);
+    for ((&at, shrunk), learnt) in asked.iter().zip(shrunk).zip(&learnt) {
+        let Some(Estimate { at: place, silence_s, factors: prior, .. }) = candidates[at].estimate else {
+            continue;
+        };
+        let calibration = learnt.map(|learnt| &learnt.calibration);
+        let calibration = calibrated(calibration, &place, silence_s, stranger);
+        let weights = learnt.map_or((1.0, 1.0), Learnt::weights);
+        let factors = factors(shrunk, calibration, weights, &prior, learner);
         again(group, policy, &mut candidates[at], factors);
     }
 }
 
-fn factors(shrunk: &Shrunk, calibration: (f64, f64), learner: Learner) -> Factors {
+/// Between the calibrated prior's and the calibrated learner's, by the weights of TTFT and TPOT.
+fn factors(
+    shrunk: &Shrunk,
+    calibration: (f64, f64),
+    (ttft_weight, tpot_weight): (f64, f64),
+    prior: &Factors,
+    learner: Learner,
+) -> Factors {
+    let between = |prior: f64, learned: f64, weight: f64| prior * (learned / prior).powf(weight);
     let (ttft_factor, tpot_factor) = (shrunk.ttft.exp(), shrunk.tpot.exp());
+    let guard = |ln: f64, weight: f64| between(MARGIN, ln.exp(), weight);
     Factors {
-        ttft: ttft_factor * calibration.0,
-        tpot: tpot_factor * calibration.1,
-        drain: (-shrunk.saturation).exp() * calibration.1,
-        ttft_guard: shrunk.ttft_guard.exp(),
-        tpot_guard: shrunk.tpot_guard.exp(),
+        ttft: between(prior.ttft, ttft_factor * calibration.0, ttft_weight),
+        tpot: between(prior.tpot, tpot_factor * calibration.1, tpot_weight),
+        drain: between(prior.drain, (-shrunk.saturation).exp() * calibration.1, tpot_weight),
+        ttft_guard: guard(shrunk.ttft_guard, ttft_weight),
+        tpot_guard: guard(shrunk.tpot_guard, tpot_weight),
         learned: Some(Learned {
             generation: learner.generation,
             ttft_factor,
             tpot_factor,
             confidence: shrunk.confidence,
+            ttft_weight,
+            tpot_weight,
         }),
     }
 }

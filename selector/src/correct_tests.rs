@@ -104,7 +104,7 @@ fn a_perfect_learner_is_right_at_once_and_stays_so() {
         taught.fleet.later(1.0);
     }
     let state = &taught.fleet.group.backends()[1].state;
-    let (ttft, tpot) = state.relearned.of(Generation(1)).unwrap().factors();
+    let (ttft, tpot, _) = state.relearned.of(Generation(1)).unwrap().calibration.read();
     assert!(
         (ttft - 1.0).abs() < 0.02 && (tpot - 1.0).abs() < 0.02,
         "nothing is left to learn: {ttft} {tpot}"

@@ -19,6 +19,8 @@ pub struct Prediction {
     pub prior_ttft_s: f64,
     /// Time per output token as the prior has it, before calibration.
     pub prior_tpot_s: f64,
+    /// Sequences that are decoded together there while this request is, its own included.
+    pub concurrency: f64,
     /// What is held against limits.
     pub upper: Upper,
     /// What the meta-learner made of the prior's estimate; `None` where it was not asked about this candidate.
@@ -49,6 +51,11 @@ pub struct Learned {
     pub tpot_factor: f64,
     /// How far the ensemble agrees, 0–1: the weight of its correction.
     pub confidence: f64,
+    /// How far outcomes of this backend have borne out what it says of TTFT, 0–1: by this power of the difference to the
+    /// calibrated prior does its calibrated correction count.
+    pub ttft_weight: f64,
+    /// The same of TPOT.
+    pub tpot_weight: f64,
 }
 
 /// Why the decision fell back, as metric labels.
@@ -126,6 +133,14 @@ pub struct Decision {
     pub prompt_tokens: u32,
     /// Expected output tokens of each sequence.
     pub expected_output_tokens: u32,
+    /// Probability with which the chosen backend is chosen among the candidates that were ranked, in the state they were in:
+    /// by the rule, whose ties are broken by lot, and by exploring. Above 0, at most 1.
+    pub propensity: f64,
+    /// Whether it was drawn to explore.
+    pub explored: bool,
+    /// End-to-end time that an even spread over the candidates is predicted to give, seconds; `None` where not all of
+    /// them have a prediction.
+    pub even_e2e_s: Option<f64>,
 }
 
 /// Nobody may take the request.

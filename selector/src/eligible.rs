@@ -25,6 +25,8 @@ pub(crate) struct Eligible {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Ready,
+    /// Ready, in a slow start, and this request is not among its share.
+    Starting,
     Unchecked,
     /// Tried rather than refused: health may lag, and a connection failure costs one retry.
     Failing,
@@ -35,16 +37,19 @@ enum Standing {
 }
 
 impl Standing {
-    fn of(backend: &BackendSpec) -> Self {
-        match backend.state.availability() {
-            Availability::Ready => Self::Ready,
+    /// `None` where nothing may be sent.
+    fn of(backend: &BackendSpec) -> Option<Self> {
+        Some(match backend.state.availability() {
+            Availability::Shifting => return None,
+            Availability::Ready if backend.state.share.admits() => Self::Ready,
+            Availability::Ready => Self::Starting,
             // One request at a time, ranked like any other: without one it would never come back.
             Availability::Probation if backend.state.in_flight().requests == 0 => Self::Ready,
             Availability::Unknown => Self::Unchecked,
             Availability::Probation | Availability::Down | Availability::Hung => Self::Failing,
             Availability::Draining => Self::Leaving,
             Availability::Asleep => Self::Asleep,
-        }
+        })
     }
 }
 
@@ -69,7 +74,7 @@ impl Collector<'_> {
         if self.tried.contains(&index) {
             return;
         }
-        let standing = Standing::of(backend);
+        let Some(standing) = Standing::of(backend) else { return };
         if standing < self.best {
             self.best = standing;
             self.indices.clear();

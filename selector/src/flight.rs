@@ -5,14 +5,16 @@ use std::sync::Arc;
 use crate::{
     Moment,
     affinity::Tag,
-    calibration::Sample,
+    calibration::{At, Sample},
     choose::RoutePolicy,
     decision::{Decision, Prediction},
     features::{RequestFacts, Usage, Work},
+    gate::Gate,
     group::BackendSpec,
     ledger::InFlight,
     num,
     outputs::OutputLengths,
+    relearned::Learnt,
     state::BackendState,
     tokens::ModelState,
 };
@@ -127,6 +129,22 @@ impl Flight {
         self.state.ledger.progress(&mut self.share, tokens);
     }
 
+    /// What was predicted for this attempt, its end for the output that came: `tokens` over all sequences. `None`
+    /// where nothing was predicted.
+    pub fn predicted(&self, tokens: u32) -> Option<Prediction> {
+        let further = match self.request.work {
+            Work::Generate => (f64::from(tokens) / f64::from(self.request.sequences) - 1.0).max(0.0),
+            Work::Encode | Work::Utility | Work::Audio => 0.0,
+        };
+        self.prediction
+            .map(|predicted| Prediction { e2e_s: predicted.ttft_s + further * predicted.tpot_s, ..predicted })
+    }
+
+    /// When the attempt was chosen.
+    pub fn started(&self) -> Moment {
+        self.started
+    }
+
     /// The response ended as it should: calibration, token ratio, output length and peak-EWMA learn from it.
     pub fn finish(self, usage: Option<Usage>, now: Moment) {
         self.state.record_output(now);
@@ -172,14 +190,19 @@ impl Flight {
             (Work::Encode, _) => Outcome::Parts { ttft_s: at_engine(total_s), tpot_s: None },
             _ => Outcome::Whole { seconds: at_engine(total_s), tokens },
         };
-        let (ttft_s, tpot_s) = (prediction.prior_ttft_s, prediction.prior_tpot_s);
+        let prior = (prediction.prior_ttft_s, prediction.prior_tpot_s);
+        let at = At::new(prior.0, prediction.concurrency);
         let calibration = &self.state.calibration;
-        calibration.learn(outcome.sample((ttft_s, tpot_s), calibration.factors()), now);
         if let Some(learned) = prediction.learned {
-            let calibration = self.state.relearned.of_or_new(learned.generation);
-            let base = (ttft_s * learned.ttft_factor, tpot_s * learned.tpot_factor);
-            calibration.learn(outcome.sample(base, calibration.factors()), now);
+            let learnt = self.state.relearned.of_or_new(learned.generation);
+            let base = (prior.0 * learned.ttft_factor, prior.1 * learned.tpot_factor);
+            // Both forecasts are judged before either learns.
+            outcome.judge(prior, calibration.factors(&at), base, learnt, &at);
+            let sample = outcome.sample(base, learnt.calibration.factors(&at));
+            learnt.calibration.learn(sample, &at, self.started, now);
         }
+        calibration.learn(outcome.sample(prior, calibration.factors(&at)), &at, self.started, now);
+        self.state.contradicted.judge(calibration);
     }
 
     fn cache_surprise(&self, usage: Option<Usage>) -> bool {
@@ -201,6 +224,19 @@ enum Outcome {
 }
 
 impl Outcome {
+    /// Tells the gates how the prior's calibrated forecast did, and the learner's. Answers that come whole tell nothing of the parts.
+    fn judge(self, prior: (f64, f64), calibration: (f64, f64), base: (f64, f64), learnt: &Learnt, at: &At) {
+        let Self::Parts { ttft_s, tpot_s } = self else { return };
+        let again = learnt.calibration.factors(at);
+        let judge = |gate: &Gate, actual: f64, prior: f64, learned: f64| {
+            gate.learn((actual / prior).ln(), (learned / prior).ln());
+        };
+        judge(&learnt.ttft, ttft_s, prior.0 * calibration.0, base.0 * again.0);
+        if let Some(tpot_s) = tpot_s {
+            judge(&learnt.tpot, tpot_s, prior.1 * calibration.1, base.1 * again.1);
+        }
+    }
+
     /// Against TTFT and TPOT as predicted before calibration, and the calibration's factors.
     fn sample(self, (ttft_s, tpot_s): (f64, f64), (ttft_factor, tpot_factor): (f64, f64)) -> Sample {
         match self {

@@ -8,6 +8,7 @@ use gearshift_config::{BackendId, HardwareFacts, Knobs, ModelFacts};
 use crate::{
     affinity::Tag,
     deployment::{Deployment, Software},
+    explore::Exploration,
     learner::{Bundle, BundleError, Generation, Memory, Texts},
     objective::Power,
     prior::{Prior, PriorFactors},
@@ -68,6 +69,7 @@ pub struct Group {
     backends: Vec<BackendSpec>,
     constants: Vec<Constants>,
     learner: Option<Learner>,
+    exploration: Option<Exploration>,
     /// Backends by affinity tag, sorted: hints outlive snapshots, positions do not.
     by_tag: Vec<(Tag, Index)>,
 }
@@ -138,7 +140,18 @@ impl Group {
         let mut by_tag: Vec<_> =
             backends.iter().enumerate().map(|(index, backend)| (Tag::of(&backend.id), index)).collect();
         by_tag.sort_unstable();
-        Self { backends, constants, learner, by_tag }
+        Self { backends, constants, learner, exploration: None, by_tag }
+    }
+
+    /// The same, whose decisions explore.
+    #[must_use]
+    pub fn exploring(self, exploration: Exploration) -> Self {
+        Self { exploration: Some(exploration), ..self }
+    }
+
+    /// Whether, and how, its decisions explore.
+    pub(crate) fn exploration(&self) -> Option<Exploration> {
+        self.exploration
     }
 
     /// The backends, in the order given.

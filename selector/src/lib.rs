@@ -80,15 +80,19 @@
 //!    anybody has: ready, unchecked, failing, leaving, asleep. A group of more than 64 is sampled, after the backends
 //!    that last got the prompt's prefix: the cost of a decision does not grow with the fleet.
 //! 2. **Predict** for each: the roofline prior for the request at the backend's load, minus the prompt tokens
-//!    predicted to be cached, × the backend's calibration, + its round trip. See [`Terms`] for what it adds up.
+//!    predicted to be cached, × the backend's calibration, + its round trip. See [`Terms`] for what it adds up. Calibration
+//!    knows load: for each of TTFT and TPOT a level and a slope, in logarithms. What speaks against a backend that nobody sends
+//!    anything to fades: what is unusual of it within a minute, the rest within half an hour. So it is tried again, with one request.
 //! 3. **Rank**: those that meet the route's limits first, then the objective. Latency counts what the
 //!    request delays others by as its own. Within 5 % of the best, a warm cache decides, then the less loaded of two
-//!    random ones (so that replicas do not herd).
+//!    random ones (so that replicas do not herd). A group that is [`exploring`](Group::exploring) sends a small share
+//!    elsewhere, where no limit is in danger; of each choice the probability is known ([`Decision::propensity`]).
 //! 4. **Fall back**, counted by [`Fallback`]: where facts are missing, by the pace each backend was seen to keep
 //!    (peak-EWMA × outstanding requests, better of two).
 //!
 //! Where the group was built with a [`Bundle`] and the core brings a [`Head`], the best few by 2 and 3 are looked at once more:
-//! the meta-learner corrects their predictions, as far as its ensemble agrees, and they are ranked anew. Without one, or where it
+//! the meta-learner corrects their predictions, as far as its ensemble agrees and as far as outcomes of each backend have borne it out
+//! beyond what calibration explains, and they are ranked anew. Without one, or where it
 //! fails, prior × calibration has the last word, which [`Fallback`] counts as well.
 //!
 //! [`explain`] is [`choose`] that shows all candidates and their terms.
@@ -100,18 +104,25 @@ pub mod advise;
 mod affinity;
 mod calibration;
 mod choose;
+mod claim;
+pub mod controller;
 mod correct;
 mod decision;
 mod deployment;
 mod eligible;
+mod even;
 mod ewma;
+mod explore;
 mod features;
+mod field;
 mod flight;
+mod gate;
 mod group;
 mod index;
 pub mod inputs;
 mod learner;
 mod ledger;
+mod line;
 mod load;
 mod moment;
 mod num;
@@ -121,13 +132,18 @@ mod prefix;
 mod prior;
 mod rank;
 mod relearned;
+mod share;
 mod state;
 mod tokens;
+pub mod window;
 
-pub use choose::{Decider, Explained, Explanation, RoutePolicy, choose, explain};
+pub use choose::{Decider, Explained, Explanation, RoutePolicy, choose, choose_on_record, explain};
+pub use claim::Claim;
 pub use decision::{Decision, Fallback, Learned, NoCandidate, Prediction, Ranked, Upper};
 pub use deployment::{Deployment, EngineKind, Software};
+pub use explore::Exploration;
 pub use features::{RequestFacts, Situation, Typical, Usage, Work};
+pub use field::{Entrant, FIELD};
 pub use flight::Flight;
 pub use group::{BackendSpec, Group, Index};
 pub use learner::{

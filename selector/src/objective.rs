@@ -18,7 +18,8 @@ impl Power {
         (tdp > 0.0).then(|| Self { idle_w: idle * count, dynamic_w: (tdp - idle).max(0.0) * count })
     }
 
-    fn at(&self, utilisation: f64) -> f64 {
+    /// Watts at a utilisation, 0–1.
+    pub(crate) fn at(&self, utilisation: f64) -> f64 {
         self.idle_w + utilisation * self.dynamic_w
     }
 }
@@ -120,6 +121,7 @@ mod tests {
             energy_j: None,
             prior_ttft_s: ttft_s,
             prior_tpot_s: tpot_s,
+            concurrency: 1.0,
             upper: Upper { ttft_s, tpot_s, e2e_s },
             learned: None,
         }

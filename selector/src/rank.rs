@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Moment, PREFIX_BLOCK_BYTES,
-    calibration::Calibration,
+    calibration::{At, Calibration},
     choose::RoutePolicy,
     decision::{Learned, Prediction, Ranked, Upper},
     eligible::MAX_CANDIDATES,
@@ -26,7 +26,7 @@ pub(crate) struct Request<'a> {
     pub(crate) sequences: f64,
     typical: Typical,
     bytes_per_token: f64,
-    now: Moment,
+    pub(crate) now: Moment,
 }
 
 impl<'a> Request<'a> {
@@ -108,6 +108,10 @@ pub(crate) struct Candidate {
 pub(crate) struct Estimate {
     pub(crate) situation: Situation,
     pub(crate) terms: Terms,
+    /// Where it is on the lines of calibration.
+    pub(crate) at: At,
+    /// For how long nothing could be learned of the engine, seconds; 0 while it has work of this router.
+    pub(crate) silence_s: f64,
     pub(crate) factors: Factors,
 }
 
@@ -149,23 +153,49 @@ pub(crate) fn survey(
     into: &mut Candidates,
 ) {
     let mut guess = 0;
-    let stranger = stranger(|| indices.iter().map(|&index| &group.backends()[index].state.calibration));
+    let calibrations = indices.iter().map(|&index| &group.backends()[index].state.calibration);
+    let stranger = stranger(calibrations, request.now);
     into.extend(indices.iter().map(|&index| candidate(group, index, policy, request, stranger, &mut guess)));
 }
 
-/// Calibration assumed of a backend that has not answered yet: that of the others (geometric mean), for how far the prior is
-/// off is mostly the same for all; but no worse than the prior, for it may be they who are not what they claim. Left at 1,
+/// Silence up to which nothing fades, seconds: the pauses of a backend in use.
+const SILENT_S: f64 = 1.0;
+
+/// Levels of calibration assumed of a backend that has not answered yet, or long ago: the medians of the others', for how far the prior is
+/// off is mostly the same for all; but no worse than the prior, for it may be they who are not what they claim. Left at 0,
 /// an engine that was not tried would look slower than its equals for ever wherever the prior is too slow.
-pub(crate) fn stranger<'a, I: Iterator<Item = &'a Calibration>>(all: impl Fn() -> I) -> (f64, f64) {
-    if all().all(Calibration::knows) {
-        return (1.0, 1.0);
+pub(crate) fn stranger<'a>(all: impl Iterator<Item = &'a Calibration> + Clone, now: Moment) -> (f64, f64) {
+    let heard = |calibration: &Calibration| {
+        calibration.knows() && now.seconds_since(Moment(calibration.learned_at())) <= SILENT_S
+    };
+    if all.clone().all(heard) {
+        return (0.0, 0.0);
     }
-    let known = all().filter(|calibration| calibration.knows());
-    let (ttft, tpot, count) = known
-        .map(Calibration::factors)
-        .fold((0.0, 0.0, 0.0), |(a, b, n), (ttft, tpot)| (a + ttft.ln(), b + tpot.ln(), n + 1.0));
-    let mean = |sum: f64| (sum / f64::max(count, 1.0)).exp().min(1.0);
-    (mean(ttft), mean(tpot))
+    let known = all.filter(|calibration| calibration.knows()).map(Calibration::levels);
+    let (mut ttft, mut tpot): (Levels, Levels) = known.unzip();
+    (median(&mut ttft).min(0.0), median(&mut tpot).min(0.0))
+}
+
+type Levels = SmallVec<[f64; MAX_CANDIDATES]>;
+
+/// 0 of none.
+fn median(levels: &mut [f64]) -> f64 {
+    let middle = levels.len() / 2;
+    if levels.is_empty() { 0.0 } else { *levels.select_nth_unstable_by(middle, f64::total_cmp).1 }
+}
+
+/// What calibration says at an engine; of a stranger, what is assumed.
+pub(crate) fn calibrated(
+    calibration: Option<&Calibration>,
+    at: &At,
+    silence_s: f64,
+    stranger: (f64, f64),
+) -> (f64, f64) {
+    match calibration.filter(|calibration| calibration.knows()) {
+        None => (stranger.0.exp(), stranger.1.exp()),
+        Some(calibration) if silence_s > SILENT_S => calibration.factors_after(at, silence_s, stranger),
+        Some(calibration) => calibration.factors(at),
+    }
 }
 
 fn candidate(
@@ -200,9 +230,12 @@ fn candidate(
     if let Some(prior) = constants.prior.as_ref().filter(|_| request.facts.work.has_prior()) {
         let situation = situation(backend, request, cached_tokens);
         let calibration = &backend.state.calibration;
-        let factors = if calibration.knows() { calibration.factors() } else { stranger };
         let terms = prior.terms(&situation);
-        let estimate = Estimate { situation, terms, factors: Factors::calibrated(factors) };
+        let at = At::new(terms.ttft_ms() * 1e-3, terms.concurrency);
+        let idle = ledger.requests == 0;
+        let silence_s = if idle { request.now.seconds_since(Moment(calibration.learned_at())) } else { 0.0 };
+        let factors = Factors::calibrated(calibrated(Some(calibration), &at, silence_s, stranger));
+        let estimate = Estimate { situation, terms, at, silence_s, factors };
         candidate.predict(group, policy, prior, estimate);
     }
     candidate
@@ -238,7 +271,7 @@ fn situation(backend: &BackendSpec, request: &Request<'_>, cached_tokens: f64) -
 impl Candidate {
     /// Predicts, and ranks it by that.
     pub(crate) fn predict(&mut self, group: &Group, policy: &RoutePolicy, prior: &Prior, estimate: Estimate) {
-        let Estimate { situation: s, terms, factors } = &estimate;
+        let Estimate { situation: s, terms, factors, .. } = &estimate;
         let (backend, constants) = (&group.backends()[self.ranked.index], group.constants(self.ranked.index));
         let prediction = prediction(&estimate, backend.state.round_trip_s(), constants);
         // At the pace of decoding: the other factor has waiting in it.
@@ -269,7 +302,7 @@ impl Candidate {
 }
 
 fn prediction(estimate: &Estimate, round_trip_s: f64, constants: &Constants) -> Prediction {
-    let Estimate { situation: s, terms, factors } = estimate;
+    let Estimate { situation: s, terms, factors, .. } = estimate;
     let (prior_ttft_s, prior_tpot_s) =
         (terms.ttft_ms() * 1e-3, if s.generates { terms.tpot_ms() * 1e-3 } else { 0.0 });
     let ttft_s = round_trip_s + prior_ttft_s * factors.ttft;
@@ -285,6 +318,7 @@ fn prediction(estimate: &Estimate, round_trip_s: f64, constants: &Constants) -> 
         energy_j: constants.power.map(|power| time.energy_j(&power)),
         prior_ttft_s,
         prior_tpot_s,
+        concurrency: terms.concurrency,
         upper: Upper { ttft_s: upper_ttft_s, tpot_s: upper_tpot_s, e2e_s: e2e_s(upper_ttft_s, upper_tpot_s) },
         learned: factors.learned,
     }

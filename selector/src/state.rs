@@ -11,12 +11,14 @@ use std::{
 use crate::{
     Moment,
     calibration::Calibration,
+    claim::{Claim, Contradicted},
     ewma::{LogMean, PeakEwma, Recent},
     index::PrefixIndex,
     ledger::{InFlight, Ledger},
     load::ScrapedLoad,
     num,
     relearned::Relearned,
+    share::Share,
 };
 
 /// Whether requests may go to a backend now.
@@ -36,11 +38,22 @@ pub enum Availability {
     Hung,
     /// Leaving: finishes what it has.
     Draining,
+    /// The profile controller has it: it finishes what it has, and takes nothing until it is back, whatever happens to
+    /// the others. It may be ended at any moment.
+    Shifting,
 }
 
 impl Availability {
-    const ALL: [Self; 7] =
-        [Self::Unknown, Self::Ready, Self::Probation, Self::Asleep, Self::Down, Self::Hung, Self::Draining];
+    const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Ready,
+        Self::Probation,
+        Self::Asleep,
+        Self::Down,
+        Self::Hung,
+        Self::Draining,
+        Self::Shifting,
+    ];
 }
 
 /// Live state of one backend: ledger, scraped gauges, availability, calibration, peak-EWMA, prefix index.
@@ -52,12 +65,14 @@ pub struct BackendState {
     pub(crate) calibration: Calibration,
     /// As `calibration`, of what a bundle makes of the prior.
     pub(crate) relearned: Relearned,
+    pub(crate) contradicted: Contradicted,
     /// Seconds per output token, whole answers (prefill and waiting included).
     pub(crate) pace: PeakEwma,
     failures: Recent,
     /// Zero where unknown.
     kv_tokens: AtomicU64,
     availability: AtomicU8,
+    pub(crate) share: Share,
     scrape: ScrapeCell,
     round_trip: LogMean,
     last_progress: AtomicU64,
@@ -77,10 +92,12 @@ impl BackendState {
             index: PrefixIndex::new(kv_tokens),
             calibration: Calibration::new(),
             relearned: Relearned::new(),
+            contradicted: Contradicted::default(),
             pace: PeakEwma::new(),
             failures: Recent::new(FAILURE_HALF_LIFE_S),
             kv_tokens: AtomicU64::new(kv_tokens.unwrap_or(0)),
             availability: AtomicU8::new(Availability::Unknown as u8),
+            share: Share::default(),
             scrape: ScrapeCell::default(),
             round_trip: LogMean::new(START_ROUND_TRIP_S, 0.2, 3.0),
             last_progress: AtomicU64::new(0),
@@ -96,6 +113,11 @@ impl BackendState {
     /// Whether requests may go here.
     pub fn availability(&self) -> Availability {
         Availability::ALL[usize::from(self.availability.load(Acquire))]
+    }
+
+    /// Sets how many of a thousand requests may come here while others are ready: less than all during a slow start.
+    pub fn set_share(&self, permille: u32) {
+        self.share.set(permille);
     }
 
     /// Takes in a scrape, together with what this router has in flight now. One scraper a backend.
@@ -115,7 +137,14 @@ impl BackendState {
 
     /// Takes in a measured network round trip.
     pub fn record_round_trip(&self, rtt: Duration) {
-        self.round_trip.observe(rtt.as_secs_f64(), 1.0);
+        let seconds = rtt.as_secs_f64();
+        // The first one says more than what was assumed.
+        if self.round_trip.samples() == 0 && seconds > 0.0 {
+            self.round_trip.restart(seconds, 1);
+        } else {
+            self.round_trip.observe(seconds, 1.0);
+        }
+        self.contradicted.judge_round_trip(self.round_trip_s());
     }
 
     /// The network round trip, seconds; 1 ms until one is measured.
@@ -174,9 +203,19 @@ impl BackendState {
         self.kv_tokens.store(tokens.unwrap_or(0), Relaxed);
     }
 
-    /// For admin state and metrics: (ttft factor, tpot factor, samples).
+    /// For admin state and metrics: (ttft factor, tpot factor, samples); the factors at the loads that are usually seen.
     pub fn calibration(&self) -> (f64, f64, u64) {
         self.calibration.read()
+    }
+
+    /// By how many times (TTFT, TPOT) are slower now than they usually were in the last ten minutes.
+    pub fn drift(&self) -> (f64, f64) {
+        self.calibration.drift()
+    }
+
+    /// Whether what was measured contradicts this part of what is claimed of the backend.
+    pub fn contradicts(&self, claim: Claim) -> bool {
+        self.contradicted.has(claim)
     }
 }
 
@@ -276,6 +315,8 @@ mod tests {
     #[test]
     fn round_trips_are_learned() {
         let state = BackendState::new(None);
+        state.record_round_trip(Duration::from_millis(40));
+        assert!((state.round_trip_s() - 0.04).abs() < 1e-6, "the first goes before what was assumed");
         (0..30).for_each(|_| state.record_round_trip(Duration::from_millis(80)));
         assert!((state.round_trip_s() - 0.08).abs() < 0.002, "{}", state.round_trip_s());
     }

@@ -40,6 +40,20 @@ fn every_required_column_is_required_and_no_other() {
             "model_experts_active",
             "model_experts_parameters_b",
             "knob_speculative_tokens",
+            "route",
+            "stream",
+            "attempt",
+            "objective",
+            "considered",
+            "propensity",
+            "explored",
+            "predicted_tpot_s",
+            "predicted_e2e_s",
+            "prior_ttft_s",
+            "prior_tpot_s",
+            "prior_e2e_s",
+            "ended",
+            "status",
         ];
         let needed = column.required || goes_with.contains(&column.name);
         assert_eq!(without.is_err(), needed, "{}", column.name);

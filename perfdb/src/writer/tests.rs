@@ -1,7 +1,7 @@
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::example;
+use crate::{example, open};
 
 const NOW: u64 = 1_780_000_000_123;
 
@@ -66,21 +66,6 @@ async fn rows_survive_a_store_that_fails_and_do_not_grow_without_bound() {
     std::fs::remove_file(directory.path().join("rows")).unwrap();
     assert!(writer.flush(NOW).await.unwrap().is_some());
     assert_eq!(writer.buffered(), 0);
-}
-
-#[test]
-fn stores_are_directories_and_urls() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("with space");
-    let url = Url::from_file_path(&path).unwrap();
-    assert!(url.as_str().contains("%20"));
-    open(url.as_str()).unwrap();
-    assert!(path.is_dir());
-    open("memory:///").unwrap();
-    let refused = open("s3://bucket/rows").unwrap_err().to_string();
-    assert!(refused.starts_with("s3://bucket/rows: ") && refused.contains("not enabled"), "{refused}");
-    open("nothing://x").unwrap_err();
-    open("file://elsewhere/rows").unwrap_err();
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct Question {
     pub fixed: Knobs,
     /// The prior's factors.
     pub factors: PriorFactors,
+    /// Those of a prior that says how long profiles take on average, where there is one: limits are held against times.
+    pub level: Option<PriorFactors>,
 }
 
 /// So many equal requests in flight, held constant.
@@ -112,8 +114,23 @@ const SHORT_LIST: usize = 64;
 
 /// Profiles for `question`, best first; none where the model does not fit. `corrector` corrects the prior's short list.
 pub fn advise(question: &Question, corrector: Option<Corrector<'_>>) -> Vec<Advice> {
+    let mut short = short_list(question, 0.0);
+    let mut level = rank::level(question, &short);
+    if level != 0.0 && question.slo != Slo::default() {
+        // Which profiles keep the limits depends on how long all take, and that was not known before they were found.
+        short = short_list(question, level);
+        level = rank::level(question, &short);
+    }
+    let corrections = corrector.and_then(|correct| correct(&short)).filter(|c| c.len() == short.len());
+    let mut advice = rank::advice(question, &short, corrections.as_deref(), level);
+    advice.sort_by(|a, b| rank::order(question, a, b));
+    advice
+}
+
+/// The best profiles by the prior, best first, where all take longer than it says by `level`, natural log.
+fn short_list(question: &Question, level: f64) -> Vec<Candidate> {
     let best = |knobs: Knobs| {
-        let best = |replicas| space::best_of(question, &knobs, replicas);
+        let best = |replicas| space::best_of(question, &knobs, replicas, level);
         space::replicas(question, &knobs).into_iter().filter_map(best).collect::<Vec<_>>()
     };
     let mut found: Vec<_> = space::combinations(question).into_iter().flat_map(best).collect();
@@ -126,10 +143,7 @@ pub fn advise(question: &Question, corrector: Option<Corrector<'_>>) -> Vec<Advi
             short.push(candidate);
         }
     }
-    let corrections = corrector.and_then(|correct| correct(&short)).filter(|c| c.len() == short.len());
-    let mut advice = rank::advice(question, &short, corrections.as_deref());
-    advice.sort_by(|a, b| rank::order(question, a, b));
-    advice
+    short
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From candidates to advice, and which is better.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{cmp::Ordering, f64::consts::LN_2, time::Duration};
 
 use gearshift_config::{Objective, Slo};
 
@@ -8,6 +8,7 @@ use super::{Advice, Candidate, Question};
 use crate::{
     learner::Correction,
     objective::{EngineTime, Power},
+    prior::Prior,
 };
 
 /// Limits count as met below this share of them: on measured rows predictions broke limits too often without a margin.
@@ -16,19 +17,41 @@ const MARGIN: f64 = 0.9;
 /// Predictions closer than this are equal: then what changes less from the engine's defaults is first.
 const EQUAL: f64 = 1e-3;
 
+/// By how much candidates take longer than the prior says, natural log, the mean by the level prior; 0 without one. Never
+/// more than twice or less than half as long: it was fitted to prompts of a few thousand tokens, and its attention
+/// runs away beyond.
+pub(super) fn level(question: &Question, candidates: &[Candidate]) -> f64 {
+    let Some(factors) = &question.level else { return 0.0 };
+    let over = |candidate: &Candidate| {
+        let s = &candidate.situation;
+        let terms = Prior::new(&candidate.deployment, factors).terms(s);
+        (terms.e2e_ms(s) / candidate.terms.e2e_ms(s)).ln()
+    };
+    let mean = candidates.iter().map(over).sum::<f64>() / candidates.len().max(1) as f64;
+    mean.clamp(-LN_2, LN_2)
+}
+
 /// Advice on candidates that are compared with each other, in their order. As when routing, a correction says two
-/// things: the mean level of all, and each one's place among them.
+/// things: the mean level of all, and each one's place among them. `prior_level` is the level that is known without
+/// corrections, see [`level`]; where a level prior and corrections both have their say, the middle is taken, which
+/// kept limits better on measured rows than either.
 pub(super) fn advice(
     question: &Question,
     candidates: &[Candidate],
     corrections: Option<&[(Correction, f64)]>,
+    prior_level: f64,
 ) -> Vec<Advice> {
     let of = |n: usize| corrections.and_then(|all| all.get(n)).copied().unwrap_or_default();
     let count = candidates.len().max(1) as f64;
     let parts = |(n, candidate): (usize, &Candidate)| Parts::new(candidate, of(n));
     let parts: Vec<_> = candidates.iter().enumerate().map(parts).collect();
-    let level = parts.iter().map(|part| part.level).sum::<f64>() / count;
-    let place = parts.iter().map(|part| part.relative).sum::<f64>() / count;
+    let mean = |of: fn(&Parts) -> f64| parts.iter().map(of).sum::<f64>() / count;
+    let (corrected, place) = (mean(|part| part.level), mean(|part| part.relative));
+    let level = if question.level.is_some() {
+        prior_level + 0.5 * (corrected - mean(|part| part.confidence) * prior_level)
+    } else {
+        corrected
+    };
     let one = |(candidate, part): (&Candidate, &Parts)| {
         let prior_e2e = candidate.terms.e2e_ms(&candidate.situation) * 1e-3;
         let e2e_s = prior_e2e * (level + part.relative - place).exp();

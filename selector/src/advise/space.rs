@@ -102,23 +102,35 @@ fn quantizations(question: &Question) -> Vec<Quantization> {
 
 /// The best values of the continuous knobs for one combination of the discrete ones, by the prior; `None` where it does
 /// not fit.
-pub(super) fn best_of(question: &Question, knobs: &Knobs, replicas: u32) -> Option<(Candidate, Advice)> {
+pub(super) fn best_of(
+    question: &Question,
+    knobs: &Knobs,
+    replicas: u32,
+    level: f64,
+) -> Option<(Candidate, Advice)> {
     let mut best = None;
     for knobs in coarse(knobs) {
-        keep_better(question, &mut best, knobs, replicas);
+        keep_better(question, &mut best, knobs, replicas, level);
     }
     for factor in REFINEMENTS {
         let around = best.as_ref().map(|(candidate, _)| finer(question, &candidate.deployment.knobs, factor));
         for knobs in around.into_iter().flatten() {
-            keep_better(question, &mut best, knobs, replicas);
+            keep_better(question, &mut best, knobs, replicas, level);
         }
     }
     best
 }
 
-fn keep_better(question: &Question, best: &mut Option<(Candidate, Advice)>, knobs: Knobs, replicas: u32) {
+fn keep_better(
+    question: &Question,
+    best: &mut Option<(Candidate, Advice)>,
+    knobs: Knobs,
+    replicas: u32,
+    level: f64,
+) {
     let Some(candidate) = candidate(question, knobs, replicas) else { return };
-    let Some(advice) = rank::advice(question, std::slice::from_ref(&candidate), None).pop() else { return };
+    let one = std::slice::from_ref(&candidate);
+    let Some(advice) = rank::advice(question, one, None, level).pop() else { return };
     if best.as_ref().is_none_or(|(_, best)| rank::order(question, &advice, best).is_lt()) {
         *best = Some((candidate, advice));
     }
@@ -180,7 +192,7 @@ fn candidate(question: &Question, knobs: Knobs, replicas: u32) -> Option<Candida
     let w = &question.workload;
     let group = group(&knobs);
     let engine = Engine::new(&question.hardware, group, &question.model, &knobs);
-    if engine.kv_room_tokens < w.prompt_tokens + w.output_tokens {
+    if engine.kv_room_tokens < engine.reach.tokens(w.prompt_tokens + w.output_tokens) {
         return None;
     }
     let cached = if knobs.prefix_caching == Some(false) { 0.0 } else { w.cached_tokens };

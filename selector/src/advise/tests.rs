@@ -22,6 +22,7 @@ fn question(model: ModelFacts, count: u32, objective: Objective) -> Question {
         allow_lossy: false,
         fixed: Knobs::default(),
         factors: PriorFactors::default(),
+        level: None,
     }
 }
 
@@ -131,4 +132,40 @@ fn a_corrector_ranks_anew_and_is_trusted_in_part() {
 
     let mut broken = |_: &[Candidate]| Some(Vec::new());
     assert_eq!(advise(&question, Some(&mut broken))[0].knobs, plain[0].knobs);
+}
+
+#[test]
+fn a_level_prior_scales_all_times_and_leaves_the_order() {
+    let mut question = question(llama_70b(), 8, Objective::Latency);
+    let plain = advise(&question, None);
+    let factors = question.factors;
+    // Everything twice as slow.
+    question.level = Some(PriorFactors { ln_vllm: factors.ln_vllm + 2f64.ln(), ..factors });
+    let slower = advise(&question, None);
+    assert_eq!(slower.len(), plain.len());
+    for (slower, plain) in slower.iter().zip(&plain) {
+        assert_eq!(slower.knobs, plain.knobs);
+        for (slower, plain) in [(slower.e2e_s, plain.e2e_s), (slower.tpot_s, plain.tpot_s)] {
+            assert!((slower / plain - 2.0).abs() < 1e-9, "{slower} {plain}");
+        }
+    }
+    // It is not believed beyond that.
+    question.level = Some(PriorFactors { ln_vllm: factors.ln_vllm + 10f64.ln(), ..factors });
+    assert!((advise(&question, None)[0].e2e_s / plain[0].e2e_s - 2.0).abs() < 1e-9);
+    // What kept a limit by a third no longer does.
+    let best = plain[0].e2e_s;
+    let within = |question: &Question| advise(question, None)[0].meets_slo;
+    question.slo.e2e = Some(Duration::from_secs_f64(1.5 * best));
+    assert!(!within(&question));
+    question.level = None;
+    assert!(within(&question));
+
+    // A learner that says nothing trusted leaves the level to the prior; one that is trusted has half of the say.
+    question.level = Some(PriorFactors { ln_vllm: factors.ln_vllm + 2f64.ln(), ..factors });
+    question.slo = Slo::default();
+    for (confidence, expected) in [(0.0, 2.0), (1.0, 2f64.sqrt())] {
+        let mut silent = |all: &[Candidate]| Some(vec![(Correction::default(), confidence); all.len()]);
+        let advice = advise(&question, Some(&mut silent));
+        assert!((advice[0].e2e_s / plain[0].e2e_s - expected).abs() < 1e-9, "{confidence}");
+    }
 }

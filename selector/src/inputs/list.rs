@@ -6,7 +6,7 @@ use super::scale::{between_0_and, flag, log2, log2_count, log2_from_1, share};
 use crate::{
     deployment::{Deployment, EngineKind},
     features::Situation,
-    prior::{self, Engine, Prior, Terms},
+    prior::{self, Engine, Prior, Reach, Terms},
 };
 
 /// Software ages are below this; the prior limits them further.
@@ -112,6 +112,7 @@ pub(crate) struct EngineNumbers {
     weights_over_memory: f32,
     /// KV cache of one token on one accelerator, over its memory.
     kv_token_over_memory: f64,
+    reach: Reach,
     hidden_per_accelerator: f32,
     kv_heads_per_accelerator: f32,
     /// Experts a token is routed to, and experts; equal for a dense model.
@@ -135,6 +136,7 @@ impl EngineNumbers {
                 (e.dense_bytes / e.tensor + e.expert_bytes / e.group) / e.memory_bytes,
             ),
             kv_token_over_memory: e.kv_bytes / e.kv_shard / e.memory_bytes,
+            reach: e.reach,
             hidden_per_accelerator: log2(f64::from(model.hidden) / e.group),
             kv_heads_per_accelerator: between_0_and(64.0, kv_heads / e.group),
             experts: experts
@@ -169,7 +171,7 @@ token! {
         let decode = t.first_steps + steps * t.step_ms();
         let joined = load.sequences + s.sequences;
         let slots = prior.slots(s);
-        let kv_tokens = load.context_tokens + s.sequences * (s.prompt_tokens + s.output_tokens);
+        let context = load.context_tokens + s.sequences * (s.prompt_tokens + s.output_tokens);
         let prompt = log2_from_1(s.prompt_tokens);
         let output = log2_from_1(s.output_tokens);
         let sequences = log2_from_1(joined);
@@ -205,7 +207,7 @@ token! {
         "query.log2_collectives_over_weights" = log2(t.collectives / weights),
         "query.attention_of_prefill" = share(prior.attention_share(s)),
         "query.weights_over_memory" = n.weights_over_memory,
-        "query.log2_kv_over_memory" = log2(kv_tokens * n.kv_token_over_memory),
+        "query.log2_kv_over_memory" = log2(joined * n.reach.tokens(context / joined) * n.kv_token_over_memory),
         "query.log2_hidden_per_accelerator" = n.hidden_per_accelerator,
         "query.kv_heads_per_accelerator" = n.kv_heads_per_accelerator,
         "query.data_parallel" = n.data_parallel,

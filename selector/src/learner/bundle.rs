@@ -62,7 +62,7 @@ impl Bundle {
             options.encoders.clone(),
             environment,
         )?;
-        let golden = Golden::new(&files.need("golden.json")?, &vectors)?;
+        let golden = Golden::new(&files.need("golden.json")?, |text| vectors.shipped(text))?;
         let context = match files.take(graph::CONTEXT) {
             Some(graph) => Context::new(graph::open(environment, graph::CONTEXT, &graph)?, encoder.as_ref())?,
             None => Context::Numbers,

@@ -19,9 +19,7 @@ pub(super) struct Files {
 impl Files {
     /// Reads a bundle's directory: manifest, format, schema, hashes.
     pub(super) fn read(directory: &Path) -> Result<Self, BundleError> {
-        let manifest: Manifest = serde_json::from_slice(&read(&directory.join("manifest.json"))?)
-            .map_err(|error| BundleError::Manifest { problem: error.to_string() })?;
-        check(&manifest)?;
+        let manifest = manifest(&read(&directory.join("manifest.json"))?)?;
         let mut contents = BTreeMap::new();
         for (name, expected) in &manifest.files {
             let content = read(&directory.join(name))?;
@@ -44,6 +42,14 @@ impl Files {
         self.take(name)
             .ok_or_else(|| BundleError::Manifest { problem: format!("`files` does not name {name}") })
     }
+}
+
+/// `content` is that of `manifest.json`.
+fn manifest(content: &[u8]) -> Result<Manifest, BundleError> {
+    let manifest = serde_json::from_slice(content)
+        .map_err(|error| BundleError::Manifest { problem: error.to_string() })?;
+    check(&manifest)?;
+    Ok(manifest)
 }
 
 fn check(manifest: &Manifest) -> Result<(), BundleError> {
@@ -84,4 +90,62 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
 /// Hexadecimal, lower case.
 pub(super) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({
+            "format": FORMAT, "id": "a", "created": "2026-01-01T00:00:00Z", "feature_schema": inputs::schema_hash(),
+            "spread_scale": 0.1, "training": [{"source": "measured", "dataset": "d", "rows": 1}],
+            "files": {"golden.json": "00"},
+        })
+    }
+
+    /// What is said of a manifest that is no good.
+    fn problem(content: &[u8]) -> Option<String> {
+        manifest(content).err().map(|error| error.to_string())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_by_the_files_name(content in prop::collection::vec(any::<u8>(), 0..200)) {
+            let problem = problem(&content).unwrap();
+            prop_assert!(problem.starts_with("manifest.json: "), "{}", problem);
+        }
+
+        #[test]
+        fn a_damaged_manifest_is_refused_or_sound(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut content = good().to_string().into_bytes();
+            let at = at.index(content.len());
+            if cut { content.truncate(at) } else { content[at] = byte }
+            if let Ok(manifest) = manifest(&content) {
+                prop_assert!(manifest.format == FORMAT && manifest.spread_scale > 0.0);
+                prop_assert!(manifest.files.keys().all(|name| !name.contains('/')));
+            }
+        }
+
+        #[test]
+        fn a_field_of_another_kind_is_named(field in prop::sample::select(vec![
+            "format", "id", "created", "feature_schema", "spread_scale", "training", "files"
+        ])) {
+            let mut manifest = good();
+            manifest.as_object_mut().unwrap().remove(field);
+            let missing = problem(manifest.to_string().as_bytes()).unwrap();
+            prop_assert!(missing.contains(&format!("missing field `{field}`")), "{}", missing);
+            manifest[field] = json!([{"no": "such"}, 1]);
+            let odd = problem(manifest.to_string().as_bytes()).unwrap();
+            prop_assert!(odd.starts_with("manifest.json: ") && odd.contains(" at line 1 column "), "{}", odd);
+        }
+    }
+
+    #[test]
+    fn a_good_one_is_taken() {
+        assert_eq!(problem(good().to_string().as_bytes()), None);
+    }
 }

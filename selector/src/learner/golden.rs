@@ -1,9 +1,8 @@
 //! Golden rows: what the graphs said where the bundle was made.
 
-use super::{
-    BundleError, Correction, Head, HeadError, Memory, OUTPUTS, encode::Context, memory::Engine,
-    vectors::Vectors,
-};
+use std::sync::Arc;
+
+use super::{BundleError, Correction, Head, HeadError, Memory, OUTPUTS, encode::Context, memory::Engine};
 use crate::inputs::{HARDWARE, MODEL, PROFILE, QUERY_WIDTH, QueryInputs, StaticInputs};
 
 /// Fewest rows that say something of a graph.
@@ -31,6 +30,9 @@ struct Row {
     prediction: Vec<f32>,
 }
 
+/// That of a text.
+type Vector = Arc<[f32]>;
+
 /// The rows, as the graphs take them.
 pub(super) struct Golden {
     pub(super) engines: Vec<Engine>,
@@ -39,8 +41,8 @@ pub(super) struct Golden {
 }
 
 impl Golden {
-    /// `content` is that of `golden.json`.
-    pub(super) fn new(content: &[u8], vectors: &Vectors) -> Result<Self, BundleError> {
+    /// `content` is that of `golden.json`; `vector` gives that of a text, where the bundle has one.
+    pub(super) fn new(content: &[u8], vector: impl Fn(&str) -> Option<Vector>) -> Result<Self, BundleError> {
         let invalid = |problem: String| BundleError::Data { file: "golden.json", problem };
         let file: File = serde_json::from_slice(content).map_err(|error| invalid(error.to_string()))?;
         if file.rows.len() < FEWEST {
@@ -48,14 +50,14 @@ impl Golden {
         }
         let mut golden = Self { engines: Vec::new(), queries: Vec::new(), expected: Vec::new() };
         for (at, row) in file.rows.iter().enumerate() {
-            golden.push(row, vectors).map_err(|problem| invalid(format!("row {at}: {problem}")))?;
+            golden.push(row, &vector).map_err(|problem| invalid(format!("row {at}: {problem}")))?;
         }
         Ok(golden)
     }
 
-    fn push(&mut self, row: &Row, vectors: &Vectors) -> Result<(), String> {
+    fn push(&mut self, row: &Row, vector: impl Fn(&str) -> Option<Vector>) -> Result<(), String> {
         let text = |text: &str| {
-            vectors.shipped(text).ok_or_else(|| format!("vectors.json has no vector of its text {text:?}"))
+            vector(text).ok_or_else(|| format!("vectors.json has no vector of its text {text:?}"))
         };
         let statics = StaticInputs {
             model: array::<{ MODEL.len() }>("model", &row.model)?,
@@ -112,4 +114,69 @@ fn array<const N: usize>(name: &str, values: &[f32]) -> Result<[f32; N], String>
         return Err(format!("{name} has numbers that are not finite"));
     }
     values.try_into().map_err(|_| format!("{name} has {} numbers, not {N}", values.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        let row = json!({
+            "model": vec![0.5; MODEL.len()], "hardware": vec![0.5; HARDWARE.len()], "profile": vec![0.5; PROFILE.len()],
+            "query": vec![0.5; QUERY_WIDTH], "prediction": vec![0.5; OUTPUTS.len()],
+        });
+        json!({"rows": vec![row; FEWEST]})
+    }
+
+    /// What is said of rows that are no good, where no text but the empty one has a vector.
+    fn problem(content: &[u8]) -> Option<String> {
+        let vector = |text: &str| text.is_empty().then(|| Arc::from([0.0; 0]));
+        Golden::new(content, vector).err().map(|error| error.to_string())
+    }
+
+    proptest! {
+        // Each case reads all rows.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn any_bytes_are_refused_by_the_files_name(content in prop::collection::vec(any::<u8>(), 0..200)) {
+            let problem = problem(&content).unwrap();
+            prop_assert!(problem.starts_with("golden.json: "), "{}", problem);
+        }
+
+        #[test]
+        fn damaged_rows_are_refused_or_whole(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut content = good().to_string().into_bytes();
+            let at = at.index(content.len());
+            if cut { content.truncate(at) } else { content[at] = byte }
+            if let Some(problem) = problem(&content) {
+                prop_assert!(problem.starts_with("golden.json: "), "{}", problem);
+            }
+        }
+
+        #[test]
+        fn a_row_that_is_wrong_is_named(
+            row in 0..FEWEST,
+            field in prop::sample::select(vec!["model", "hardware", "profile", "query", "prediction"]),
+            more in any::<bool>(),
+        ) {
+            let mut golden = good();
+            let numbers = golden["rows"][row][field].as_array_mut().unwrap();
+            if more { numbers.push(json!(1.0)) } else { drop(numbers.pop()) }
+            let problem = problem(golden.to_string().as_bytes()).unwrap();
+            prop_assert!(problem.contains(&format!("row {row}: {field} has ")), "{}", problem);
+        }
+    }
+
+    #[test]
+    fn good_ones_are_taken_and_a_text_needs_its_vector() {
+        let mut golden = good();
+        assert_eq!(problem(golden.to_string().as_bytes()), None);
+        golden["rows"][3]["model_text"] = "who?".into();
+        let problem = problem(golden.to_string().as_bytes()).unwrap();
+        assert!(problem.contains("row 3: vectors.json has no vector of its text \"who?\""), "{problem}");
+    }
 }

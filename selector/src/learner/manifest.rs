@@ -9,7 +9,8 @@ use crate::prior::PriorFactors;
 /// Version of the bundle's format that this build reads.
 pub const FORMAT: u32 = 1;
 
-/// A bundle's name: its directory's.
+/// What a bundle calls itself. Operators call it by its directory, which may be named otherwise: after a mount, or as a copy
+/// that is kept to go back to.
 pub type BundleId = String;
 
 /// `manifest.json`.
@@ -17,7 +18,7 @@ pub type BundleId = String;
 pub struct Manifest {
     /// [`FORMAT`].
     pub format: u32,
-    /// The bundle's name; lower-case letters, digits, `-`, `.` and `_`.
+    /// What it calls itself; lower-case letters, digits, `-`, `.` and `_`.
     pub id: BundleId,
     /// When it was made, RFC 3339 in UTC; newer bundles replace older ones.
     pub created: String,
@@ -26,6 +27,10 @@ pub struct Manifest {
     /// The prior it corrects; the shipped one's where absent.
     #[serde(default)]
     pub prior: PriorFactors,
+    /// A prior fitted to how long things take rather than to which of them takes longer: its mean over candidates that
+    /// are compared is their level, where nothing was measured yet that calibration could go by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<PriorFactors>,
     /// Width of the text vectors it takes; absent where it takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<Encoder>,

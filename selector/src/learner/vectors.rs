@@ -46,22 +46,9 @@ impl Vectors {
         directory: Option<PathBuf>,
         environment: &Environment,
     ) -> Result<Self, BundleError> {
-        let invalid = |problem: String| BundleError::Data { file: "vectors.json", problem };
-        let file = match content {
-            Some(content) => serde_json::from_slice(content).map_err(|error| invalid(error.to_string()))?,
-            None => File::default(),
-        };
-        let width = encoder.as_ref().map_or(0, |encoder| encoder.width);
-        if encoder.is_some() && content.is_some() && file.width != width {
-            return Err(invalid(format!("its width is {}, the manifest says {width}", file.width)));
-        }
-        let shipped = if encoder.is_some() { file.vectors } else { HashMap::new() };
-        if let Some((text, vector)) =
-            shipped.iter().find(|(_, v)| v.len() != width || v.iter().any(|x| !x.is_finite()))
-        {
-            return Err(invalid(format!("the vector of {text:?} has {} numbers, or odd ones", vector.len())));
-        }
-        let (zero, environment) = (vec![0.0; width].into(), environment.clone());
+        let width = encoder.as_ref().map(|encoder| encoder.width);
+        let shipped = content.map(|content| shipped(content, width)).transpose()?.unwrap_or_default();
+        let (zero, environment) = (vec![0.0; width.unwrap_or(0)].into(), environment.clone());
         Ok(Self { shipped, zero, encoder, directory, environment, made: Default::default() })
     }
 
@@ -115,5 +102,66 @@ impl Vectors {
             return Ok(None);
         }
         Ok(Some(TextEncoder::open_named(&directory, encoder, &self.environment)?))
+    }
+}
+
+/// `content` is that of `vectors.json`, `width` that of the manifest's encoder; without one nothing is read of it.
+fn shipped(content: &[u8], width: Option<usize>) -> Result<HashMap<String, Arc<[f32]>>, BundleError> {
+    let invalid = |problem: String| BundleError::Data { file: "vectors.json", problem };
+    let file: File = serde_json::from_slice(content).map_err(|error| invalid(error.to_string()))?;
+    let Some(width) = width else { return Ok(HashMap::new()) };
+    if file.width != width {
+        return Err(invalid(format!("its width is {}, the manifest says {width}", file.width)));
+    }
+    let odd = |vector: &[f32]| vector.len() != width || vector.iter().any(|x| !x.is_finite());
+    if let Some((text, vector)) = file.vectors.iter().find(|(_, vector)| odd(vector)) {
+        return Err(invalid(format!("the vector of {text:?} has {} numbers, or odd ones", vector.len())));
+    }
+    Ok(file.vectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_by_the_files_name(
+            content in prop::collection::vec(any::<u8>(), 0..200),
+            width in prop::option::of(0_usize..5),
+        ) {
+            let problem = shipped(&content, width).unwrap_err().to_string();
+            prop_assert!(problem.starts_with("vectors.json: "), "{}", problem);
+        }
+
+        #[test]
+        fn vectors_are_of_one_width_or_named(
+            texts in prop::collection::btree_map(".{0,8}", prop::collection::vec(-1e30_f64..1e30, 2..4), 0..5),
+        ) {
+            let content = json!({"width": 3, "vectors": texts}).to_string();
+            let short = texts.iter().find(|(_, vector)| vector.len() != 3);
+            match shipped(content.as_bytes(), Some(3)) {
+                Ok(found) => prop_assert!(short.is_none() && found.len() == texts.len()),
+                Err(error) => {
+                    let problem = error.to_string();
+                    let named = |text: &String| problem.contains(&format!("the vector of {text:?} has 2 numbers"));
+                    prop_assert!(texts.iter().any(|(text, v)| v.len() == 2 && named(text)), "{}", problem);
+                }
+            }
+        }
+
+        #[test]
+        fn a_damaged_file_is_refused_or_whole(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut content = json!({"width": 2, "vectors": {"a": [0.5, 0.25]}}).to_string().into_bytes();
+            let at = at.index(content.len());
+            if cut { content.truncate(at) } else { content[at] = byte }
+            match shipped(&content, Some(2)) {
+                Ok(found) => prop_assert!(found.values().all(|vector| vector.len() == 2)),
+                Err(error) => prop_assert!(error.to_string().starts_with("vectors.json: "), "{}", error),
+            }
+        }
     }
 }

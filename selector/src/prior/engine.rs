@@ -2,7 +2,7 @@
 
 use gearshift_config::{HardwareFacts, Knobs, KvCacheDtype, ModelFacts, Quantization};
 
-use super::constants as c;
+use super::{Reach, constants as c};
 
 const GIB: f64 = (1u64 << 30) as f64;
 
@@ -35,11 +35,13 @@ pub(crate) struct Engine {
     pub expert_bytes: f64,
     /// Bytes of a weight as it is multiplied: of the experts where there are any.
     pub bytes_per_weight: f64,
-    /// KV cache of one token, bytes over all layers.
+    /// KV cache of one token that all layers see, bytes.
     pub kv_bytes: f64,
+    /// How much of a context is kept.
+    pub reach: Reach,
     /// Accelerators one token's KV cache is divided over.
     pub kv_shard: f64,
-    /// Tokens the KV cache holds; infinite where the numbers leave no room (they contradict each other).
+    /// Tokens of [`Self::reach`] that the KV cache holds; infinite where the numbers leave no room (they contradict each other).
     pub kv_tokens: f64,
     /// As `kv_tokens`, but negative where the weights alone do not fit.
     pub kv_room_tokens: f64,
@@ -89,6 +91,7 @@ impl Engine {
             expert_bytes,
             bytes_per_weight: weights.expert_bytes,
             kv_bytes,
+            reach: Reach::new(model),
             kv_shard,
             kv_tokens: if kv_room > 0.0 && kv_bytes > 0.0 { kv_room / kv_bytes } else { f64::INFINITY },
             kv_room_tokens: kv_room / kv_bytes.max(f64::MIN_POSITIVE),

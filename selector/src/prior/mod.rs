@@ -13,12 +13,14 @@
 
 mod constants;
 mod engine;
+mod reach;
 mod terms;
 
 use constants as c;
 pub use constants::{MIDDLE_MONTH, PriorFactors};
 pub(crate) use engine::Engine;
 use gearshift_config::{ModelFacts, Speculative};
+pub(crate) use reach::Reach;
 pub use terms::Terms;
 
 use crate::{
@@ -43,17 +45,21 @@ pub struct Prior {
     overhead: f64,
     /// Share of a step that making the drafts costs again.
     drafts: f64,
-    tokens_per_step: f64,
+    /// Tokens a step yields for a sequence.
+    pub(crate) tokens_per_step: f64,
 
     /// Of queued prompts: spread over the whole group.
     queued_per_token: f64,
     /// Of one prompt: dense layers run on its own tensor group.
     own_per_token: f64,
-    /// Per token squared.
+    /// Per token squared, as far as layers look back.
     attention: f64,
 
-    slots: f64,
-    kv_tokens: f64,
+    /// Sequences in one step at most.
+    pub(crate) slots: f64,
+    /// What its KV cache has room for.
+    pub(crate) kv: KvRoom,
+    reach: Reach,
     /// Tokens in one step at most; infinite without chunked prefill.
     pub(crate) step_tokens: f64,
 
@@ -96,7 +102,8 @@ impl Prior {
             own_per_token: scale * per_token(own_group),
             attention: scale * f.prefill_attention * attention_flops / own_group / e.bf16_flops_per_ms,
             slots: e.slots,
-            kv_tokens: kv_tokens.filter(|&tokens| tokens > 0).map_or(e.kv_tokens, |tokens| tokens as f64),
+            kv: KvRoom::new(*kv_tokens, &e),
+            reach: e.reach,
             step_tokens: e.step_tokens,
             numbers: EngineNumbers::new(deployment, &e),
         }
@@ -137,7 +144,7 @@ impl Prior {
     /// Sequences the engine can run at once; 1 at least.
     pub(crate) fn slots(&self, s: &Situation) -> f64 {
         let full_at = s.load.full_at.unwrap_or(f64::INFINITY);
-        self.slots.min(self.kv_tokens / mean_context(s)).min(full_at).max(1.0)
+        self.slots.min(self.kv.sequences(mean_context(s))).min(full_at).max(1.0)
     }
 
     /// Share of the experts that a batch is routed to; 0 for a dense model.
@@ -173,17 +180,17 @@ impl Prior {
     }
 
     fn saturated_ms_per_token(&self) -> f64 {
-        let batch = self.slots.min(self.kv_tokens / c::SATURATED_CONTEXT).clamp(1.0, c::SATURATED_BATCH);
+        let batch = self.slots.min(self.kv.sequences(c::SATURATED_CONTEXT)).clamp(1.0, c::SATURATED_BATCH);
         let step = self.step(batch, c::SATURATED_CONTEXT);
         step.step_ms() / (batch * step.tokens_per_step)
     }
 
     /// The terms of a decode step of `batch` sequences with `context` tokens each.
-    fn step(&self, batch: f64, context: f64) -> Terms {
+    pub(crate) fn step(&self, batch: f64, context: f64) -> Terms {
         let mut terms = Terms {
             dense_weights: self.dense,
             experts: self.all_experts * self.routed(batch),
-            kv_cache: self.kv_per_token * batch * context,
+            kv_cache: self.kv_per_token * batch * self.reach.tokens(context),
             arithmetic: self.arithmetic_per_sequence * batch,
             collectives: self.collectives + self.collectives_per_sequence * batch,
             overhead: self.overhead,
@@ -198,13 +205,25 @@ impl Prior {
     /// Share of attention, quadratic in the prompt, in the request's own prefill.
     pub(crate) fn attention_share(&self, s: &Situation) -> f64 {
         let linear = self.own_per_token * s.uncached_tokens();
-        let quadratic = self.attention * s.uncached_tokens() * (s.prompt_tokens + s.cached_tokens);
+        let quadratic = self.attention * self.pairs(s.cached_tokens, s.prompt_tokens);
         quadratic / (linear + quadratic)
+    }
+
+    /// Prefill of one prompt, milliseconds: as its request waits for it, and as the engine's time that it takes up.
+    pub(crate) fn prefill_ms(&self, cached: f64, prompt: f64) -> (f64, f64) {
+        (
+            self.prefill(self.own_per_token, cached, prompt),
+            self.prefill(self.queued_per_token, cached, prompt),
+        )
     }
 
     /// Prefill of the tokens from `cached` to `prompt`; attention of each looks back over all before it.
     fn prefill(&self, per_token: f64, cached: f64, prompt: f64) -> f64 {
-        per_token * (prompt - cached) + self.attention * (prompt * prompt - cached * cached)
+        per_token * (prompt - cached) + self.attention * self.pairs(cached, prompt)
+    }
+
+    fn pairs(&self, cached: f64, prompt: f64) -> f64 {
+        self.reach.pairs(prompt) - self.reach.pairs(cached)
     }
 
     /// Time until enough sequences end: `slots` of them end evenly over the length of one, a step taking `step`.
@@ -217,6 +236,29 @@ impl Prior {
         let length = 2.0 * s.load.decode_tokens / s.load.sequences.max(1.0);
         let length = if length > 0.0 { length } else { s.output_tokens };
         excess / slots * length * step / self.tokens_per_step
+    }
+}
+
+/// What the KV cache has room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KvRoom {
+    tokens: f64,
+    /// How much of a context counts against it.
+    reach: Reach,
+}
+
+impl KvRoom {
+    /// What the engine says goes first. It speaks of whole contexts: what windows spare is in its number.
+    fn new(said: Option<u64>, e: &Engine) -> Self {
+        match said.filter(|&tokens| tokens > 0) {
+            Some(tokens) => Self { tokens: tokens as f64, reach: Reach::WHOLE },
+            None => Self { tokens: e.kv_tokens, reach: e.reach },
+        }
+    }
+
+    /// Sequences of this context that it holds.
+    pub(crate) fn sequences(&self, context: f64) -> f64 {
+        self.tokens / self.reach.tokens(context).max(1.0)
     }
 }
 

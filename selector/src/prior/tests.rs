@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use gearshift_config::{Experts, HardwareFacts, Knobs, KvCacheDtype, Quantization, Speculative};
+use gearshift_config::{
+    Experts, HardwareFacts, Knobs, KvCacheDtype, Quantization, SlidingWindow, Speculative,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -254,6 +256,22 @@ fn the_engines_own_capacity_goes_first() {
     assert!((slots(Some(4400)) - 4.0).abs() < 0.1, "{}", slots(Some(4400)));
 }
 
+#[test]
+fn windows_spare_memory_and_time() {
+    let whole = llama_8b();
+    let windowed =
+        ModelFacts { sliding_window: Some(SlidingWindow { layers: 16, tokens: 128 }), ..llama_8b() };
+    let s = one_of(4096.0, 7800.0, 400.0, false);
+    let terms = |model, kv_tokens| prior(&h100(), 1, model, &Knobs::default(), kv_tokens).terms(&s);
+    let (a, b) = (terms(&whole, None), terms(&windowed, None));
+    assert!((1.9..2.0).contains(&(b.concurrency / a.concurrency)), "{} {}", b.concurrency, a.concurrency);
+    let per_sequence = |terms: &Terms| terms.kv_cache / terms.concurrency;
+    assert!((0.5..0.52).contains(&(per_sequence(&b) / per_sequence(&a))));
+    assert!(b.own_prefill < a.own_prefill);
+    // What the engine says of its cache has the windows in it.
+    assert_eq!(terms(&whole, Some(80_000)).concurrency, terms(&windowed, Some(80_000)).concurrency);
+}
+
 prop_compose! {
     pub(crate) fn any_hardware()(
         tflops in 0.0f64..5000.0, fp8 in prop::option::of(0.0f64..9000.0), bandwidth in 0.0f64..9000.0,
@@ -271,11 +289,12 @@ prop_compose! {
     pub(crate) fn any_model()(
         parameters in 0.0f64..1000.0, active in 0.0f64..1.0, layers in 0u32..120, heads in 0u32..128,
         kv_heads in 0u32..64, mla in prop::option::of(0u32..1000), bytes in 0.25f64..4.0,
-        experts in prop::option::of((0u32..512, 0u32..16)),
+        experts in prop::option::of((0u32..512, 0u32..16)), sliding in prop::option::of((0u32..150, 0u32..4096)),
     ) -> ModelFacts {
         ModelFacts {
             parameters_b: parameters, active_parameters_b: parameters * active, layers, heads, kv_heads,
             mla_kv_width: mla, weight_bytes: bytes,
+            sliding_window: sliding.map(|(layers, tokens)| SlidingWindow { layers, tokens }),
             experts: experts.map(|(total, active)| Experts { total, active, parameters_b: parameters * 0.9 }),
             ..llama_3b()
         }

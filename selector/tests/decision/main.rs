@@ -5,6 +5,7 @@
 
 mod bundle;
 mod encoder;
+mod exploring;
 mod facts;
 mod fleet;
 mod learning;
