@@ -94,6 +94,16 @@ impl Dataset {
         context.samples.iter().map(|&position| &self.samples[position])
     }
 
+    /// For every sample the mean of its context's values; `values` has one for each sample.
+    pub fn context_means(&self, values: &[f64]) -> Vec<f64> {
+        let mut means = values.to_vec();
+        for Context { samples, .. } in &self.contexts {
+            let mean = samples.iter().map(|&at| values[at]).sum::<f64>() / samples.len().max(1) as f64;
+            samples.iter().for_each(|&at| means[at] = mean);
+        }
+        means
+    }
+
     /// Adds a context of these samples; which ones the given context names is passed over.
     fn push(&mut self, context: &Context, samples: impl Iterator<Item = Sample>) {
         let (number, first) = (self.contexts.len(), self.samples.len());

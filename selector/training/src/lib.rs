@@ -21,5 +21,6 @@ pub mod prepare;
 pub mod prior_fit;
 pub mod read;
 pub mod score;
+pub mod table;
 
 pub use error::Error;

@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Turn tables and benchmark results into rows of the performance database.
     Import(commands::import::Args),
+    /// Write rows as a table for training with other tools.
+    Inputs(commands::inputs::Args),
     /// Measure how well each selector chooses where it has not been.
     Eval(commands::eval::Args),
     /// Train the meta-learner and write a bundle.
@@ -30,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Import(args) => commands::import::run(&args),
+        Command::Inputs(args) => commands::inputs::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Fit(args) => commands::fit::run(&args),
         Command::Bundle(args) => commands::bundle::run(&args),

@@ -6,7 +6,8 @@ use std::{
 };
 
 use arrow_array::{
-    Array, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringArray,
 };
 use arrow_schema::DataType;
 use bytes::Bytes;
@@ -87,6 +88,7 @@ enum Values<'a> {
     Number(&'a Float64Array),
     Single(&'a Float32Array),
     Text(&'a StringArray),
+    List(&'a ListArray),
     Nothing,
 }
 
@@ -104,6 +106,7 @@ fn arrays(batch: &RecordBatch) -> Result<HashMap<&'static str, Values<'_>>, Stri
             .or_else(|| any.downcast_ref().map(Values::Number))
             .or_else(|| any.downcast_ref().map(Values::Single))
             .or_else(|| any.downcast_ref().map(Values::Text))
+            .or_else(|| any.downcast_ref().map(Values::List))
             // A column of which no value is known has any type.
             .or_else(|| (array.null_count() == array.len()).then_some(Values::Nothing))
             .or_else(|| (array.data_type() == &DataType::Null).then_some(Values::Nothing));
@@ -123,7 +126,12 @@ impl Row<'_> {
     fn is_of(&self, sources: &[Source]) -> bool {
         match self.cell("source") {
             Cell::Text(word) => Source::of_word(&word).is_none_or(|source| sources.contains(&source)),
-            Cell::Null | Cell::Flag(_) | Cell::Whole(_) | Cell::Number(_) => true,
+            Cell::Null
+            | Cell::Flag(_)
+            | Cell::Whole(_)
+            | Cell::Number(_)
+            | Cell::Numbers(_)
+            | Cell::Texts(_) => true,
         }
     }
 }
@@ -139,7 +147,20 @@ impl Cells for Row<'_> {
             Some(Values::Number(array)) => known(*array, row, |array| array.value(row)),
             Some(Values::Single(array)) => known(*array, row, |array| f64::from(array.value(row))),
             Some(Values::Text(array)) => known(*array, row, |array| array.value(row)),
+            Some(Values::List(array)) if array.is_valid(row) => list(&array.value(row)),
+            Some(Values::List(_)) => Cell::Null,
         }
+    }
+}
+
+/// A list's elements; of another kind than a row may have, there is none.
+fn list(values: &ArrayRef) -> Cell<'static> {
+    if let Some(numbers) = values.as_any().downcast_ref::<Float64Array>() {
+        Cell::Numbers(numbers.iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+    } else if let Some(texts) = values.as_any().downcast_ref::<StringArray>() {
+        Cell::Texts(texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+    } else {
+        Cell::Null
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{dataset::Sample, eval::is_one_of_eight};
 
-/// The prior, fitted to the fold's training rows.
+/// The prior, fitted to the fold's training rows: one fit ranks, the other says how long it takes.
 #[derive(Debug, Clone, Copy)]
 pub struct PriorAlone;
 
@@ -17,7 +17,7 @@ impl Selector for PriorAlone {
 
     fn scores(&self, fold: &Fold, targets: &[Target], _: Effort, _: u64) -> Scores {
         let times = &fold.test_view.ln_prior;
-        Scores::of_times(fold, times, targets).with_times(times.clone())
+        Scores::of_times(fold, times, targets).with_level(fold, times, &fold.test_level)
     }
 }
 

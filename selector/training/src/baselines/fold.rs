@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use gearshift_selector::PriorFactors;
 
 use super::{features::View, target::Target};
-use crate::dataset::Dataset;
+use crate::{dataset::Dataset, prior_fit::Priors};
 
 /// Training samples, with the prior fitted to them alone, and the samples that are asked about.
 #[derive(Debug, Clone)]
 pub struct Fold {
     /// What is learned from.
     pub train: Dataset,
+    /// The same rows in the contexts that the learner compares: within one era, where the rows are of several.
+    pub eras: Option<Dataset>,
     /// What is asked about; its times are for judging only.
     pub test: Dataset,
     /// Simulated rows of other hardware and families than those asked about, with what the learner sees of them.
@@ -22,18 +24,29 @@ pub struct Fold {
     pub train_view: View,
     /// What the learner sees of `test`.
     pub test_view: View,
+    /// How long a test sample's context takes by the level prior, fitted to `train` too: natural log of milliseconds, the
+    /// mean over its actions.
+    pub test_level: Vec<f64>,
 }
 
 impl Fold {
     /// Works out what learners see, under these factors.
-    pub fn new(train: Dataset, test: Dataset, pretrain: Option<Dataset>, factors: PriorFactors) -> Self {
+    pub fn new(train: Dataset, test: Dataset, pretrain: Option<Dataset>, priors: Priors) -> Self {
+        let factors = priors.ranking;
         let (train_view, test_view) = (View::new(&train, &factors), View::new(&test, &factors));
         let with_view = |set: Dataset| {
             let view = View::new(&set, &factors);
             Box::new((set, view))
         };
         let pretrain = pretrain.filter(|set| !set.samples.is_empty()).map(with_view);
-        Self { train, test, pretrain, factors, train_view, test_view }
+        let test_level = test.context_means(&View::new(&test, &priors.level).ln_prior);
+        Self { train, eras: None, test, pretrain, factors, train_view, test_view, test_level }
+    }
+
+    /// With these contexts for the learner.
+    #[must_use]
+    pub fn with_eras(self, eras: Option<Dataset>) -> Self {
+        Self { eras, ..self }
     }
 }
 
@@ -58,6 +71,15 @@ impl Scores {
         };
         let by_target = targets.iter().map(|&target| (target, of(target))).collect();
         Self { by_target, ..Self::default() }
+    }
+
+    /// With absolute times whose means over contexts are those of `level`, and whose differences within are those of
+    /// `ranked`.
+    #[must_use]
+    pub fn with_level(self, fold: &Fold, ranked: &[f64], level: &[f64]) -> Self {
+        let (level, mean) = (fold.test.context_means(level), fold.test.context_means(ranked));
+        let times = ranked.iter().zip(&mean).zip(&level).map(|((own, mean), level)| level + own - mean);
+        self.with_times(times.collect())
     }
 
     /// With absolute times.

@@ -63,7 +63,10 @@ impl MetaInf {
     }
 
     fn train(&self, fold: &Fold, effort: Effort, seed: u64) -> Result<Fitted, crate::Error> {
-        let rows = self.prepared(fold, &fold.train, &fold.train_view);
+        let rows = match &fold.eras {
+            Some(eras) => self.prepared(fold, eras, &View::new(eras, &fold.factors)),
+            None => self.prepared(fold, &fold.train, &fold.train_view),
+        };
         let before = fold.pretrain.as_ref().map(|set| self.prepared(fold, &set.0, &set.1));
         fit(&rows, before.as_ref(), &self.recipe_of(effort), seed, &Silent)
     }
@@ -159,7 +162,18 @@ impl Selector for MetaInf {
         let relative: Vec<f64> = relative.collect();
         let ranked = if self.without == Without::Centring { &absolute } else { &relative };
         let spread = corrections.iter().map(|correction| f64::from(correction.spread)).collect();
-        Scores { spread: Some(spread), ..Scores::of_times(fold, ranked, targets) }.with_times(absolute)
+        // How long it takes is said twice: by the heads over the prior that ranks, and by the level prior.
+        let middle = |(heads, prior): (&f64, &f64)| f64::midpoint(*heads, *prior);
+        let level = match self.without {
+            Without::Prior => absolute.clone(),
+            Without::Nothing
+            | Without::Pretraining
+            | Without::Centring
+            | Without::Texts
+            | Without::Numbers => absolute.iter().zip(&fold.test_level).map(middle).collect(),
+        };
+        let scores = Scores { spread: Some(spread), ..Scores::of_times(fold, ranked, targets) };
+        scores.with_level(fold, ranked, &level)
     }
 }
 

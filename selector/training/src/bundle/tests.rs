@@ -1,7 +1,7 @@
 //! What was trained is what is served: the same corrections through burn and through a written bundle's graphs.
 
 use gearshift_selector::{
-    Bundle, Correction, Encoder, LoadOptions, OnnxRuntime, PriorFactors, Texts, TrainingRows,
+    Bundle, Correction, Encoder, LoadOptions, OnnxRuntime, Texts, TrainingRows,
     inputs::{QUERY_WIDTH, QueryInputs},
 };
 
@@ -10,6 +10,7 @@ use crate::{
     dataset::{Dataset, Protocol, tests::row},
     fit::{Fitted, Prepared, Recipe, Schedule, Silent, fit, sample::sample},
     prepare::prepare,
+    prior_fit::Priors,
 };
 
 /// 60 samples of engines that differ, described in words.
@@ -57,13 +58,13 @@ fn contents<'a>(
     rows: &'a Prepared,
     vectors: &'a Vectors,
     encoder: &'a Encoder,
-    prior: &'a PriorFactors,
+    priors: &'a Priors,
 ) -> Contents<'a> {
     Contents {
         id: "test",
         fitted,
         rows,
-        prior,
+        priors,
         encoder: Some(encoder),
         vectors,
         training: vec![TrainingRows { source: "measured".into(), dataset: "made up".into(), rows: 60 }],
@@ -95,12 +96,12 @@ fn what_was_trained_is_what_is_served() {
     };
     let runtime = OnnxRuntime::load(std::path::Path::new(&library)).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let (dataset, prior) = (dataset(), PriorFactors::default());
+    let (dataset, priors) = (dataset(), Priors::default());
     for vectors in [Vectors::default(), vectors(&dataset)] {
-        let mut rows = prepare(&dataset, &prior, &vectors);
+        let mut rows = prepare(&dataset, &priors.ranking, &vectors);
         let (fitted, encoder) = (fitted(&rows), encoder(vectors.width));
         let path = directory.path().join(format!("texts-{}", vectors.width));
-        let manifest = write(&path, &contents(&fitted, &rows, &vectors, &encoder, &prior)).unwrap();
+        let manifest = write(&path, &contents(&fitted, &rows, &vectors, &encoder, &priors)).unwrap();
         assert_eq!(manifest.files.contains_key("vectors.json"), vectors.width > 0);
         let bundle = Bundle::load(&path, &runtime, &LoadOptions::default()).unwrap();
         assert_eq!(bundle.manifest(), &manifest);
@@ -124,8 +125,8 @@ fn what_was_trained_is_what_is_served() {
 fn too_few_rows_make_no_bundle() {
     let directory = tempfile::tempdir().unwrap();
     let rows = sample(9, 0, 1);
-    let (fitted, vectors, prior) = (fitted(&rows), Vectors::default(), PriorFactors::default());
+    let (fitted, vectors, priors) = (fitted(&rows), Vectors::default(), Priors::default());
     let encoder = encoder(0);
-    let error = write(directory.path(), &contents(&fitted, &rows, &vectors, &encoder, &prior)).unwrap_err();
+    let error = write(directory.path(), &contents(&fitted, &rows, &vectors, &encoder, &priors)).unwrap_err();
     assert!(error.to_string().contains("48"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
-use gearshift_selector::{Encoder, FORMAT, Manifest, PriorFactors, TrainingRows, inputs};
+use gearshift_selector::{Encoder, FORMAT, Manifest, TrainingRows, inputs};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -10,6 +10,7 @@ use super::{Vectors, clock, golden::Golden};
 use crate::{
     Error,
     fit::{Fitted, Prepared},
+    prior_fit::Priors,
 };
 
 /// Most bytes of a bundle: it travels in images and ConfigMaps.
@@ -24,8 +25,8 @@ pub struct Contents<'a> {
     pub fitted: &'a Fitted,
     /// The rows it was trained on; golden rows are taken from them.
     pub rows: &'a Prepared,
-    /// The prior it corrects.
-    pub prior: &'a PriorFactors,
+    /// The prior it corrects, and the one that says how long things take.
+    pub priors: &'a Priors,
     /// The encoder of its texts, where it takes any.
     pub encoder: Option<&'a Encoder>,
     /// Vectors of descriptions.
@@ -61,7 +62,8 @@ pub fn write(directory: &Path, contents: &Contents<'_>) -> Result<Manifest, Erro
         id: contents.id.to_owned(),
         created: clock::now(),
         feature_schema: inputs::schema_hash(),
-        prior: *contents.prior,
+        prior: contents.priors.ranking,
+        level: Some(contents.priors.level),
         encoder,
         spread_scale: contents.fitted.spread_scale,
         training: contents.training.clone(),

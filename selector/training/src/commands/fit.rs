@@ -12,7 +12,7 @@ use gearshift_training::{
     dataset::{Dataset, Protocol, read},
     fit::{self, Bar, Fitted, Recipe},
     prepare::prepare,
-    prior_fit::{self, FitOptions},
+    prior_fit::Priors,
 };
 
 /// Trains the meta-learner on the performance database and writes a bundle.
@@ -50,14 +50,16 @@ pub(crate) struct Args {
 /// Runs it; what came of it.
 pub(crate) fn run(args: &Args) -> Result<String, Error> {
     let recipe = recipe(args)?;
-    let measured = Dataset::new(read(&args.data, &[Source::Measured, Source::Live])?, Protocol::Era);
+    let rows = read(&args.data, &[Source::Measured, Source::Live])?;
+    // Engines and their ages are told apart across eras, all else is compared within them.
+    let priors = Priors::fit(&Dataset::new(rows.clone(), Protocol::Clean));
+    let measured = Dataset::new(rows, Protocol::Era);
     let simulated =
         if args.no_pretraining { Vec::new() } else { vec![Source::Simulated, Source::SimulatedKernel] };
     let simulated = Dataset::new(read(&args.data, &simulated)?, Protocol::Clean);
-    let prior = prior_fit::fit(&measured, &FitOptions::default());
     let (encoder, vectors) = texts(args, &[&measured, &simulated])?;
-    let rows = prepare(&measured, &prior, &vectors);
-    let before = prepare(&simulated, &prior, &vectors);
+    let rows = prepare(&measured, &priors.ranking, &vectors);
+    let before = prepare(&simulated, &priors.ranking, &vectors);
     let before = (!before.is_empty()).then_some(&before);
     #[expect(clippy::disallowed_methods, reason = "only to say how long it took")]
     let started = std::time::Instant::now();
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
         id,
         fitted: &fitted,
         rows: &rows,
-        prior: &prior,
+        priors: &priors,
         encoder: encoder.as_ref(),
         vectors: &vectors,
         training: counts(&[&measured, &simulated]),

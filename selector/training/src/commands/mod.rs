@@ -4,6 +4,7 @@ pub(crate) mod bundle;
 pub(crate) mod eval;
 pub(crate) mod fit;
 pub(crate) mod import;
+pub(crate) mod inputs;
 
 use std::path::Path;
 

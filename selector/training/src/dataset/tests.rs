@@ -28,6 +28,7 @@ pub(crate) fn row(context: &str, action: &str) -> Observation {
         },
         load: Load::default(),
         outcome: Outcome { ttft_s: Some(1.0), tpot_s: Some(0.02), ..Outcome::default() },
+        live: None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::outcome::Outcome;
 use crate::Error;
 
 /// What changes with the code of the selectors: count up when their figures change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A directory of outcomes, one a file, named by the hash of what they came from.
 #[derive(Debug, Clone)]

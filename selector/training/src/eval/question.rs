@@ -1,6 +1,6 @@
 //! What is evaluated: rows of one source and data set, under one protocol, with one set of actions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gearshift_perfdb::{Grain, Observation, Source};
 use gearshift_selector::{PriorFactors, inputs};
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::{profiles, splits::Axis};
 use crate::{
     baselines::{Target, View},
-    dataset::{Dataset, Protocol, Sample},
+    dataset::{Context, Dataset, Protocol, Sample},
 };
 
 /// One dataset and how it is cut.
@@ -27,6 +27,8 @@ pub struct Question {
     pub axes: Vec<Axis>,
     /// The rows.
     pub data: Dataset,
+    /// The same rows by era, where `data` compares across them: what the learner compares in training.
+    pub eras: Option<Dataset>,
     /// SHA-256 over all that selectors see of it, hexadecimal.
     pub hash: String,
 }
@@ -44,7 +46,10 @@ pub fn questions(rows: Vec<Observation>) -> Vec<Question> {
     }
     let mut questions = Vec::new();
     for ((source, name), rows) in apart {
+        let several = rows.iter().any(|row| row.facts.hardware != rows[0].facts.hardware);
         let mut add = |rows: Vec<Observation>, protocol, actions, axes| {
+            let eras = (several && protocol == Protocol::Clean && source == Source::Measured)
+                .then(|| Dataset::new(rows.clone(), Protocol::Era));
             let data = Dataset::new(rows, protocol);
             if data.contexts.iter().any(|context| context.samples.len() > 1) {
                 let hash = hash(&data);
@@ -55,11 +60,11 @@ pub fn questions(rows: Vec<Observation>) -> Vec<Question> {
                     actions,
                     axes,
                     data,
+                    eras,
                     hash,
                 });
             }
         };
-        let several = rows.iter().any(|row| row.facts.hardware != rows[0].facts.hardware);
         match source {
             Source::Measured | Source::Live if several => {
                 let axes = vec![Axis::Random, Axis::Hardware, Axis::Family, Axis::FamilyAndArchitecture];
@@ -83,6 +88,16 @@ pub fn questions(rows: Vec<Observation>) -> Vec<Question> {
 }
 
 impl Question {
+    /// The eras of the contexts at these positions.
+    pub(super) fn eras_of(&self, contexts: &[usize]) -> Option<Dataset> {
+        let names: BTreeSet<&str> = contexts.iter().map(|&at| self.data.contexts[at].name.as_str()).collect();
+        let eras = self.eras.as_ref()?;
+        let whole = |context: &Context| {
+            context.samples.first().is_some_and(|&at| names.contains(eras.samples[at].row.context.as_str()))
+        };
+        Some(eras.of_contexts(whole))
+    }
+
     /// Its source in words.
     pub fn source_name(&self) -> &'static str {
         match self.source {

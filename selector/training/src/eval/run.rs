@@ -27,7 +27,7 @@ use crate::{
     Error,
     baselines::{Effort, Fold, Selector, Target},
     dataset::Dataset,
-    prior_fit::{self, FitOptions},
+    prior_fit::Priors,
 };
 
 /// How to evaluate.
@@ -221,7 +221,7 @@ fn prepared(job: &Job<'_>, simulated_rows: usize) -> (Fold, Limits) {
             None
         }
     };
-    let fold = fold(data, &part, pretrain);
+    let fold = fold(data, &part, pretrain).with_eras(job.question.eras_of(&part.train));
     let limits = Limits::new(&fold.test);
     (fold, limits)
 }
@@ -229,8 +229,8 @@ fn prepared(job: &Job<'_>, simulated_rows: usize) -> (Fold, Limits) {
 /// A part as selectors get it.
 pub(super) fn fold(data: &Dataset, part: &Part, pretrain: Option<Dataset>) -> Fold {
     let (train, test) = (subset(data, &part.train), subset(data, &part.test));
-    let factors = prior_fit::fit(&train, &FitOptions::default());
-    Fold::new(train, test, pretrain, factors)
+    let priors = Priors::fit(&train);
+    Fold::new(train, test, pretrain, priors)
 }
 
 /// About so many samples, in contexts that lie evenly among all.

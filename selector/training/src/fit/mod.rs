@@ -1,8 +1,8 @@
 //! Training: from rows to weights.
 //!
 //! 1. Weights begin so that the network leaves the prior as it is, and are *pre-trained* where there are rows for it.
-//! 2. How long to train is found out on hardware left out: every member leaves out another, and the epoch at which
-//!    the mean loss on what was left out was best (averaged over neighbouring epochs) is taken.
+//! 2. Where `early_stop` is set, how long to train is found out on hardware left out: every member leaves out another,
+//!    and the epoch at which the mean loss on what was left out was best (averaged over neighbouring epochs) is taken.
 //! 3. All rows are trained on for so long; the weights are the mean over the last epochs.
 //!
 //! Batches are whole contexts, as `relative` is compared within them only. Everything random comes from one seed.

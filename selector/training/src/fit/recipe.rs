@@ -12,8 +12,8 @@ pub struct Recipe {
     pub shape: Shape,
     /// Inputs whose name begins with one of these say nothing (a centred copy's name begins with `centred.`). With a
     /// dozen models on six accelerators, the numbers of a model or an accelerator are ids: on unseen ones they made
-    /// choices worse than the query's dimensionless numbers alone, as did the engine, its age and the centred copies,
-    /// which the prior has. `text.` stands for all descriptions.
+    /// choices worse than the query's dimensionless numbers alone, as did numbers of the query that have a dimension, the
+    /// engine, its age and the centred copies, which the prior has. `text.` stands for all descriptions.
     pub ignore: Vec<String>,
     /// Training on rows of other sources first.
     pub pretraining: Schedule,
@@ -35,7 +35,7 @@ pub struct Recipe {
     pub early_stop: bool,
     /// Epochs that are averaged over: losses when looking for the best, and weights at the end.
     pub window: usize,
-    /// Share of what was learned for `relative` that is kept: what a few hundred contexts teach is trusted in part.
+    /// Share of what was learned for `relative` that is kept; whoever is served trusts it less where members disagree.
     pub relative_share: f32,
 }
 
@@ -78,6 +78,11 @@ impl Default for Recipe {
             ignore: [
                 "centred.",
                 "context.",
+                "query.log2_prior_e2e_ms",
+                "query.log2_prompt_tokens",
+                "query.log2_output_tokens",
+                "query.log2_hidden_per_accelerator",
+                "query.kv_heads_per_accelerator",
                 "query.software_months",
                 "query.vllm",
                 "query.sglang",
@@ -109,9 +114,9 @@ impl Default for Recipe {
             text_dropout: 0.5,
             query_dropout: 0.1,
             hidden_dropout: 0.1,
-            early_stop: true,
+            early_stop: false,
             window: 5,
-            relative_share: 0.5,
+            relative_share: 1.0,
         }
     }
 }

@@ -14,6 +14,7 @@ fn small(epochs: usize) -> Recipe {
         pretraining,
         ignore: Vec::new(),
         relative_share: 1.0,
+        early_stop: true,
         window: 2,
         weight_decay: 0.0,
         query_dropout: 0.0,

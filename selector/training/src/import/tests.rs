@@ -205,3 +205,23 @@ columns: {ttft_s: ttft, tpot_s: tpot}
     let error = files(&Mapping::parse("m", &without).unwrap(), &[&path]).unwrap_err().to_string();
     assert!(error.contains("column model_heads: there is no value"), "{error}");
 }
+
+const MAPPING: &str = include_str!("../../examples/mapping.yaml");
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_mapping_or_refused_by_its_name(text in "(like|columns|constants|records|[a-z:{}\\[\\]\"'&*!|> \n-]|.){0,60}") {
+        if let Err(error) = Mapping::parse("facts.yaml", &text) {
+            proptest::prop_assert!(error.to_string().contains("facts.yaml"), "{}", error);
+        }
+    }
+
+    #[test]
+    fn a_damaged_mapping_is_read_or_refused_by_its_name(at in proptest::prelude::any::<proptest::sample::Index>(), with in ".{0,3}", cut: bool) {
+        let at = MAPPING.floor_char_boundary(at.index(MAPPING.len()));
+        let rest = if cut { "" } else { &MAPPING[at..] };
+        if let Err(error) = Mapping::parse("facts.yaml", &format!("{}{with}{rest}", &MAPPING[..at])) {
+            proptest::prop_assert!(error.to_string().contains("facts.yaml"), "{}", error);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Levenberg–Marquardt over the fit's few parameters, with soft-L1 as iteratively reweighted squares.
 
+use super::pace::Pace;
 use super::{
     FitOptions,
     design::{
@@ -18,12 +19,11 @@ type Matrix = [[f64; PARAMETERS]; PARAMETERS];
 /// What is minimised.
 pub(super) struct Problem<'a> {
     options: &'a FitOptions,
-    /// By context.
-    contexts: Vec<Vec<Line>>,
+    contexts: Vec<&'a [Line]>,
 }
 
 /// One sample.
-struct Line {
+pub(super) struct Line {
     terms: [f64; TERMS],
     exponents: [f64; PARAMETERS - TERMS],
     /// Natural log of the measured time.
@@ -43,24 +43,42 @@ type Residual = (f64, Parameters);
 /// Parameters of the defaults.
 pub(super) fn start(options: &FitOptions) -> Parameters {
     std::array::from_fn(|p| match p {
-        QUARTER => options.ln_quarter.unwrap_or(0.0),
+        QUARTER => options.pace.start(),
         p if p < TERMS => TERM_DEFAULTS[p].ln(),
         _ => 0.0,
     })
 }
 
+/// All samples, by context.
+pub(super) fn lines(dataset: &Dataset) -> Vec<Vec<Line>> {
+    let line = |sample| {
+        let parts = parts(sample);
+        Line { terms: parts.e2e, exponents: parts.exponents, target: sample.e2e_ms.ln() }
+    };
+    dataset.contexts.iter().map(|context| dataset.of(context).map(line).collect()).collect()
+}
+
+impl Line {
+    /// ln of the prior's end to end time.
+    pub(super) fn foretell(&self, at: &Parameters) -> f64 {
+        let sum: f64 = self.terms.iter().zip(at).map(|(term, ln)| term * ln.exp()).sum();
+        let exponent: f64 = self.exponents.iter().zip(&at[TERMS..]).map(|(x, m)| x * m).sum();
+        sum.max(f64::MIN_POSITIVE).ln() + exponent
+    }
+
+    /// By how many quarters its software is older or newer than another's.
+    pub(super) fn quarters_from(&self, other: &Self) -> f64 {
+        (self.exponents[QUARTER - TERMS] - other.exponents[QUARTER - TERMS]).abs()
+    }
+}
+
 impl<'a> Problem<'a> {
-    pub(super) fn new(dataset: &Dataset, options: &'a FitOptions) -> Self {
-        let line = |sample| {
-            let parts = parts(sample);
-            Line { terms: parts.e2e, exponents: parts.exponents, target: sample.e2e_ms.ln() }
-        };
-        let contexts = dataset.contexts.iter().map(|context| dataset.of(context).map(line).collect());
+    pub(super) fn new(contexts: impl Iterator<Item = &'a [Line]>, options: &'a FitOptions) -> Self {
         Self { options, contexts: contexts.collect() }
     }
 
-    pub(super) fn solve(&self) -> Parameters {
-        let mut at = start(self.options);
+    pub(super) fn solve(&self, start: Parameters) -> Parameters {
+        let mut at = start;
         let mut expansion = self.expand(&at);
         let mut damping = 1e-3;
         for _ in 0..STEPS {
@@ -86,7 +104,7 @@ impl<'a> Problem<'a> {
     fn expand(&self, at: &Parameters) -> Expansion {
         let mut expansion =
             Expansion { cost: 0.0, gradient: [0.0; PARAMETERS], hessian: [[0.0; PARAMETERS]; PARAMETERS] };
-        for lines in &self.contexts {
+        for &lines in &self.contexts {
             let residuals: Vec<_> = lines.iter().map(|line| self.residual(line, at)).collect();
             let share = 1.0 / residuals.len() as f64;
             let weight = share.sqrt();
@@ -117,7 +135,7 @@ impl<'a> Problem<'a> {
         let sum = scaled.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let exponent: f64 = line.exponents.iter().zip(&at[TERMS..]).map(|(x, m)| x * m).sum();
         let derivative = std::array::from_fn(|p| match p {
-            QUARTER if self.options.ln_quarter.is_some() => 0.0,
+            QUARTER if self.options.pace != Pace::Fitted => 0.0,
             p if p < TERMS => scaled[p] / sum,
             p => line.exponents[p - TERMS],
         });

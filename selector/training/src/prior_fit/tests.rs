@@ -104,6 +104,41 @@ fn nothing_measured_leaves_the_defaults() {
 }
 
 #[test]
+fn the_pace_of_software_is_chosen_by_families_left_out() {
+    let truth = PriorFactors { ln_quarter: -0.2, ..truth() };
+    let mut dataset = synthetic(&truth);
+    for context in &mut dataset.contexts {
+        context.family = context.name.split(' ').next().unwrap_or_default().to_owned();
+    }
+    let options = FitOptions::default();
+    assert!((fit(&dataset, &options).ln_quarter - PACES[0]).abs() < 1e-9, "all of one age: nothing to go by");
+    for (n, sample) in dataset.samples.iter_mut().enumerate() {
+        sample.deployment.software.months = Some((n * 7 % 12) as f64);
+        sample.e2e_ms = predicted(sample, &truth);
+    }
+    assert!((fit(&dataset, &options).ln_quarter + 0.2).abs() < 1e-9);
+    let held = FitOptions { pace: Pace::Held(-0.05), ..options };
+    assert!((fit(&dataset, &held).ln_quarter + 0.05).abs() < 1e-9);
+    let weak = FitOptions { pace: Pace::Fitted, ridge_multipliers: 1e-6, ..options };
+    assert!((fit(&dataset, &weak).ln_quarter + 0.2).abs() < 0.01);
+}
+
+#[test]
+fn the_level_is_its_own_fit() {
+    // Whole contexts are off by factors that no term explains: what ranks best is not what is nearest.
+    let mut dataset = synthetic(&truth());
+    for sample in &mut dataset.samples {
+        sample.e2e_ms *= if sample.context % 3 == 0 { 2.5 } else { 1.0 };
+    }
+    let error = |factors: &PriorFactors| {
+        let off = |sample: &Sample| (predicted(sample, factors) / sample.e2e_ms).ln().powi(2);
+        dataset.samples.iter().map(off).sum::<f64>()
+    };
+    let Priors { ranking, level } = Priors::fit(&dataset);
+    assert!(error(&level) < 0.95 * error(&ranking), "{} {}", error(&level), error(&ranking));
+}
+
+#[test]
 fn parts_times_factors_are_the_prior() {
     let factors = PriorFactors { ln_quarter: -0.2, ..truth() };
     let mut dataset = synthetic(&factors);

@@ -44,6 +44,7 @@ fn example() -> Observation {
         },
         load: Load::default(),
         outcome: Outcome::default(),
+        live: None,
     }
 }
 
@@ -150,4 +151,28 @@ fn a_directory_is_read_in_the_order_of_names_and_only_its_parquet_files() {
     }
     let repeats: Vec<u32> = read(directory.path(), &ALL).unwrap().iter().map(|row| row.repeat).collect();
     assert_eq!(repeats, [1, 2]);
+}
+
+#[test]
+fn rows_of_live_requests_come_back_with_their_candidates() {
+    let live = gearshift_perfdb::Live {
+        backend: "a".into(),
+        route: "default".into(),
+        attempt: 1,
+        considered: 2,
+        propensity: 0.25,
+        explored: true,
+        candidates: gearshift_perfdb::Candidates {
+            backends: vec!["a".into(), "b".into()],
+            scores: vec![1.5, f64::INFINITY],
+            ..gearshift_perfdb::Candidates::default()
+        },
+        ..gearshift_perfdb::Live::default()
+    };
+    let live = Observation { source: Source::Live, live: Some(Box::new(live)), ..example() };
+    // Rows of other sources stand beside them in one file, and files of theirs alone lack the columns.
+    for rows in [vec![example(), live], vec![example()]] {
+        let directory = written(&to_parquet(&rows).unwrap());
+        assert_eq!(read(directory.path(), &[Source::Live, Source::Measured]).unwrap(), rows);
+    }
 }

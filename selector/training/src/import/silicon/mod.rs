@@ -107,6 +107,7 @@ fn row(run: &Run, repeat: u32, estimate: Option<&Estimate>) -> Result<Observatio
             reference_tpot_s: estimate.map(|estimate| estimate.tpot_ms / 1e3),
             ..Outcome::default()
         },
+        live: None,
     })
 }
 
