@@ -1,6 +1,7 @@
 //! The commands of the binary.
 
 mod collect;
+mod day;
 mod engine;
 mod engines;
 mod fit_hardware;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Demo(DemoOptions),
     /// Compare routing policies over simulated fleets, in virtual time.
     Route(route::RouteOptions),
+    /// Shift simulated engines into other profiles over a day, by the profile controller and by hindsight.
+    Loop(day::LoopOptions),
     /// Write rows of the performance database from simulated engines, in virtual time.
     Sweep(SweepOptions),
     /// Measure profiles and workloads on a real engine that it starts, for the performance database.
@@ -97,6 +100,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
         Command::FitHardware(options) => fit_hardware::run(&options),
         Command::Demo(options) => print(&demo::run(&options).await?),
         Command::Route(options) => route::run(options).await,
+        Command::Loop(options) => day::run(options).await,
         Command::Sweep(options) => sweep::run(options).await,
         Command::Collect(options) => collect::run(&options).await,
         Command::Validate(options) => validate::run(&options).await,

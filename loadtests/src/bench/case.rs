@@ -129,9 +129,13 @@ impl Case {
         }
     }
 
-    /// Without a proxy there is latency, but no memory to speak of.
+    /// Without a proxy there is latency, but no memory to speak of. What a bundle adds is the CPU of a decision.
     pub(crate) fn applies_to(self, proxy: Proxy) -> bool {
-        proxy != Proxy::Direct || !matches!(self, Self::RssIdle | Self::RssPerStream)
+        match proxy {
+            Proxy::Direct => !matches!(self, Self::RssIdle | Self::RssPerStream),
+            Proxy::Fleet | Proxy::Learner => self == Self::Request1k,
+            Proxy::Gearshift | Proxy::Nginx | Proxy::Haproxy => true,
+        }
     }
 
     /// What streams look like in this case.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::BenchOptions;
+use super::{BenchOptions, lineup::Learning};
 use crate::Error;
 
 /// Fleets that decisions are measured on.
@@ -51,13 +51,9 @@ pub struct DecisionRow {
 
 /// Measures decisions without a bundle, and with the one of the options where there is one.
 pub(super) fn measure(options: &BenchOptions) -> Result<Vec<DecisionRow>, Error> {
-    let library = options.onnxruntime.clone().or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(Into::into));
-    let mut bundle = match (&options.bundle, &library) {
-        (Some(bundle), Some(library)) => Some(load(bundle, library)?),
-        (Some(_), None) => {
-            return Err(Error::Failed("--bundle needs --onnxruntime or ORT_DYLIB_PATH".into()));
-        }
-        (None, _) => None,
+    let mut bundle = match options.learning()? {
+        Some(Learning { bundle, onnxruntime }) => Some(load(&bundle, &onnxruntime)?),
+        None => None,
     };
     let mut rows = Vec::new();
     for candidates in CANDIDATES {

@@ -28,7 +28,7 @@ impl Fixture {
         let cores = Cores::assign()?;
         let stub = Stub::start()?;
         let program = program.canonicalize().map_err(Error::file(program))?;
-        let entry = Entry { proxy: Proxy::Gearshift, program: Some(program), version: None };
+        let entry = Entry { proxy: Proxy::Gearshift, program: Some(program), version: None, bundle: None };
         let gearshift = Subject::start(&entry, stub.endpoint(), cores.proxy).await?;
         Ok(Self { gearshift, stub })
     }

@@ -13,6 +13,14 @@ pub enum Proxy {
     Direct,
     /// Gearshift with one worker.
     Gearshift,
+    /// Gearshift before eight engines, of which each decision takes one, without a bundle.
+    #[value(name = "gearshift-fleet")]
+    #[serde(rename = "gearshift-fleet")]
+    Fleet,
+    /// The same with the bundle of --bundle.
+    #[value(name = "gearshift-bundle")]
+    #[serde(rename = "gearshift-bundle")]
+    Learner,
     /// nginx with one worker process.
     Nginx,
     /// HAProxy with one thread.
@@ -20,13 +28,16 @@ pub enum Proxy {
 }
 
 impl Proxy {
-    const ALL: [Self; 4] = [Self::Direct, Self::Gearshift, Self::Nginx, Self::Haproxy];
+    const ALL: [Self; 6] =
+        [Self::Direct, Self::Gearshift, Self::Fleet, Self::Learner, Self::Nginx, Self::Haproxy];
 
     /// Its name in options and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Gearshift => "gearshift",
+            Self::Fleet => "gearshift-fleet",
+            Self::Learner => "gearshift-bundle",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
         }
@@ -35,7 +46,7 @@ impl Proxy {
     /// The option that makes its program say its version.
     fn version_option(self) -> &'static str {
         match self {
-            Self::Direct | Self::Gearshift => "--version",
+            Self::Direct | Self::Gearshift | Self::Fleet | Self::Learner => "--version",
             Self::Nginx | Self::Haproxy => "-v",
         }
     }
@@ -51,6 +62,15 @@ pub(super) struct Entry {
     /// Nothing for [`Proxy::Direct`].
     pub(super) program: Option<PathBuf>,
     pub(super) version: Option<String>,
+    /// What [`Proxy::Learner`] decides with.
+    pub(super) bundle: Option<Learning>,
+}
+
+/// A bundle and the library that runs it.
+#[derive(Debug, Clone)]
+pub(super) struct Learning {
+    pub(super) bundle: PathBuf,
+    pub(super) onnxruntime: PathBuf,
 }
 
 /// Who takes part, and who would have.
@@ -67,7 +87,7 @@ impl Lineup {
         for proxy in Proxy::ALL.into_iter().filter(|&proxy| options.includes(proxy)) {
             let program = match proxy {
                 Proxy::Direct => None,
-                Proxy::Gearshift => Some(gearshift(&options.gearshift)?),
+                Proxy::Gearshift | Proxy::Fleet | Proxy::Learner => Some(gearshift(&options.gearshift)?),
                 Proxy::Nginx => peer(proxy, options.nginx.as_deref())?,
                 Proxy::Haproxy => peer(proxy, options.haproxy.as_deref())?,
             };
@@ -76,7 +96,8 @@ impl Lineup {
                 continue;
             }
             let version = program.as_deref().map(|program| version(program, proxy));
-            lineup.entries.push(Entry { proxy, program, version });
+            let bundle = if proxy == Proxy::Learner { options.learning()? } else { None };
+            lineup.entries.push(Entry { proxy, program, version, bundle });
         }
         if lineup.entries.is_empty() {
             return Err(Error::Failed(format!("nobody is left to measure: {INSTALL}")));

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Case, Proxy, case::CHUNKS};
+use super::{Case, Proxy, case::CHUNKS, lineup::Learning};
+use crate::Error;
 
 /// Options of `gearshift-loadtest bench`.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,7 +17,7 @@ pub struct BenchOptions {
     /// HAProxy [default: as found in PATH and the sbin folders]
     #[arg(long, value_name = "PATH")]
     pub haproxy: Option<PathBuf>,
-    /// A bundle to measure decisions with, beside those without; its directory.
+    /// A bundle to measure decisions with, and what it adds to the CPU of a request, beside those without; its directory.
     #[arg(long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
     /// ONNX Runtime's shared library, for --bundle [default: ORT_DYLIB_PATH]
@@ -96,8 +97,21 @@ impl BenchOptions {
         cases
     }
 
+    /// The bundle, and the library that runs it; `None` without one.
+    pub(super) fn learning(&self) -> Result<Option<Learning>, Error> {
+        let Some(bundle) = &self.bundle else { return Ok(None) };
+        let library = self.onnxruntime.clone().or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(Into::into));
+        let library: PathBuf =
+            library.ok_or_else(|| Error::Failed("--bundle needs --onnxruntime or ORT_DYLIB_PATH".into()))?;
+        let whole = |path: &PathBuf| path.canonicalize().map_err(Error::file(path));
+        Ok(Some(Learning { bundle: whole(bundle)?, onnxruntime: whole(&library)? }))
+    }
+
     /// Whether `proxy` is asked for. Latency without a proxy is what the added one is counted from.
     pub fn includes(&self, proxy: Proxy) -> bool {
+        if matches!(proxy, Proxy::Fleet | Proxy::Learner) {
+            return self.bundle.is_some() && self.cases().contains(&Case::Request1k);
+        }
         self.only.is_empty()
             || self.only.contains(&proxy)
             || (proxy == Proxy::Direct && self.cases().contains(&Case::AddedP50))

@@ -20,6 +20,9 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Decisions by themselves, by the size of the fleet.
     pub decisions: Vec<DecisionRow>,
+    /// CPU that a bundle adds to a request of 1 kB before eight engines, microseconds, round by round; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learner_added_cpu_us: Option<Spread>,
 }
 
 /// A case through a proxy, over all rounds.
@@ -48,7 +51,7 @@ impl Report {
         rows.sort_unstable();
         rows.dedup();
         let rows = rows.into_iter().map(|(case, proxy)| rounds.row(case, proxy)).collect();
-        Self { conditions, rows, decisions }
+        Self { conditions, rows, decisions, learner_added_cpu_us: rounds.learner_added() }
     }
 
     /// Writes the JSON at `path` and the table beside it.
@@ -154,9 +157,18 @@ impl Rounds<'_> {
         one.sample.get(quantity)
     }
 
+    /// CPU of a request with a bundle less that without one.
+    fn learner_added(&self) -> Option<Spread> {
+        let last = self.0.iter().map(|one| one.round).max()?;
+        Spread::of((0..=last).filter_map(|round| {
+            let cpu = |proxy| self.value(Case::Request1k, proxy, round, Quantity::Cpu);
+            Some(cpu(Proxy::Learner)? - cpu(Proxy::Fleet)?)
+        }))
+    }
+
     /// Round by round, then summed up: what the machine did in a round hit both.
     fn ratio_to_nginx(&self, case: Case, proxy: Proxy) -> Option<Spread> {
-        if matches!(proxy, Proxy::Direct | Proxy::Nginx) {
+        if matches!(proxy, Proxy::Direct | Proxy::Fleet | Proxy::Learner | Proxy::Nginx) {
             return None;
         }
         let headline = case.headline();
@@ -205,6 +217,28 @@ mod tests {
         assert_eq!(json["cpu_us_max"], 44.0);
         assert_eq!(json["ratio_to_nginx"], 1.5);
         assert_eq!(json["meets_target"], true);
+    }
+
+    #[test]
+    fn what_a_bundle_adds_is_taken_within_a_round() {
+        let rounds = [(20.0, 50.0), (40.0, 65.0), (10.0, 45.0)];
+        let measured: Vec<Measured> = rounds
+            .into_iter()
+            .enumerate()
+            .flat_map(|(round, (fleet, learner))| {
+                [(Proxy::Fleet, fleet), (Proxy::Learner, learner)]
+                    .map(|(proxy, value)| measured(Case::Request1k, proxy, round, Quantity::Cpu, value))
+            })
+            .collect();
+        let report = Report::new(Conditions::default(), &measured, Vec::new());
+        assert_eq!(report.learner_added_cpu_us, Some(Spread { median: 30.0, min: 25.0, max: 35.0 }));
+        assert!(report.table().contains("adds 30.0 µs (25.0–35.0)"), "{}", report.table());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            (&json["learner_added_cpu_us"]["median"], &json["rows"][0]["proxy"]),
+            (&30.0.into(), &"gearshift-fleet".into())
+        );
+        assert_eq!(Report::new(Conditions::default(), &measured[..1], Vec::new()).learner_added_cpu_us, None);
     }
 
     #[test]

@@ -10,15 +10,24 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use super::{Case, Proxy, lineup::Entry, process::Process, stub::MODEL};
+use super::{
+    Case, Proxy,
+    lineup::{Entry, Learning},
+    process::Process,
+    stub::MODEL,
+};
 use crate::{
     Error,
-    driver::{ChatRequest, Connection, Endpoint, ExchangeError, Expected, Job},
+    driver::{ChatRequest, Connection, Endpoint, ExchangeError, Expected, Job, fetch},
     procfs::ProcessTree,
 };
 
 /// How long a proxy may take to answer its first request.
 const START: Duration = Duration::from_secs(15);
+/// Engines that a decision chooses among where the learner's share is measured.
+const ENGINES: usize = 8;
+/// Time for the learner, enough on any machine: what is asked about is the same everywhere.
+const BUDGET: &str = "10ms";
 /// Between two looks whether it does.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -39,8 +48,8 @@ impl Subject {
             return Ok(Self { proxy: entry.proxy, endpoint, process: None, _folder: None });
         };
         let folder = tempfile::tempdir()?;
-        let listen = free_address()?;
-        let (name, text) = configuration(entry.proxy, listen, upstream)?;
+        let (listen, admin) = (free_address()?, free_address()?);
+        let (name, text) = configuration(entry, listen, admin, upstream)?;
         let file = folder.path().join(name);
         std::fs::write(&file, text).map_err(Error::file(&file))?;
         let arguments = arguments(entry.proxy, &file, &folder);
@@ -50,6 +59,9 @@ impl Subject {
         let mut subject =
             Self { proxy: entry.proxy, endpoint, process: Some(process), _folder: Some(folder) };
         subject.ready().await?;
+        if entry.bundle.is_some() {
+            subject.decides(&Endpoint::from(admin)).await?;
+        }
         Ok(subject)
     }
 
@@ -63,6 +75,21 @@ impl Subject {
         let log = self.process.as_ref().map(Process::last_words).filter(|log| !log.is_empty());
         let name = self.proxy.name();
         log.map_or_else(|| name.to_owned(), |log| format!("{name} (its log ends: {log})"))
+    }
+
+    /// Waits until its bundle decides.
+    async fn decides(&mut self, admin: &Endpoint) -> Result<(), Error> {
+        let until = Instant::now() + START;
+        loop {
+            let metrics = fetch(admin, "/metrics").await?;
+            if memchr::memmem::find(&metrics, b"\ngearshift_bundle_info{").is_some() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(Error::Failed(format!("{}: its bundle does not decide", self.describe())));
+            }
+            sleep(RETRY).await;
+        }
     }
 
     async fn ready(&mut self) -> Result<(), Error> {
@@ -99,7 +126,9 @@ pub(crate) fn free_address() -> Result<SocketAddr, Error> {
 fn arguments(proxy: Proxy, file: &std::path::Path, folder: &TempDir) -> Vec<PathBuf> {
     match proxy {
         Proxy::Direct => Vec::new(),
-        Proxy::Gearshift => vec!["serve".into(), "--config".into(), file.into()],
+        Proxy::Gearshift | Proxy::Fleet | Proxy::Learner => {
+            vec!["serve".into(), "--config".into(), file.into()]
+        }
         Proxy::Nginx => {
             vec!["-p".into(), folder.path().into(), "-e".into(), "stderr".into(), "-c".into(), file.into()]
         }
@@ -110,21 +139,31 @@ fn arguments(proxy: Proxy, file: &std::path::Path, folder: &TempDir) -> Vec<Path
 /// Name and text of a proxy's configuration file: one core, one backend, kept-alive connections on both
 /// sides, streams passed on as they come.
 fn configuration(
-    proxy: Proxy,
+    entry: &Entry,
     listen: SocketAddr,
+    admin: SocketAddr,
     upstream: &Endpoint,
 ) -> Result<(&'static str, String), Error> {
     let upstream = upstream.authority();
-    Ok(match proxy {
+    let learner = entry.bundle.as_ref().map(learner).transpose()?.unwrap_or_default();
+    Ok(match entry.proxy {
         Proxy::Direct => ("", String::new()),
-        Proxy::Gearshift => ("gearshift.yaml", gearshift(listen, free_address()?, upstream)),
+        Proxy::Gearshift => ("gearshift.yaml", gearshift(listen, admin, &[format!("http://{upstream}")])),
+        Proxy::Fleet | Proxy::Learner => {
+            let engines: Vec<_> = (0..ENGINES).map(|at| format!("http://{upstream}/replica-{at}")).collect();
+            ("gearshift.yaml", gearshift(listen, admin, &engines) + &learner)
+        }
         Proxy::Nginx => ("nginx.conf", nginx(listen, upstream)),
         Proxy::Haproxy => ("haproxy.cfg", haproxy(listen, upstream)),
     })
 }
 
 /// A fleet whose hardware and model are known, so that the whole decision is made for each request.
-fn gearshift(listen: SocketAddr, admin: SocketAddr, upstream: &str) -> String {
+fn gearshift(listen: SocketAddr, admin: SocketAddr, engines: &[String]) -> String {
+    let engine = |(at, url): (usize, &String)| {
+        format!("  - {{ name: stub-{at}, url: '{url}', hardware: h100_sxm, model: {MODEL} }}\n")
+    };
+    let engines: String = engines.iter().enumerate().map(engine).collect();
     format!(
         "listen: {listen}
 admin: {{ address: {admin} }}
@@ -133,9 +172,15 @@ models:
   {MODEL}:
     numbers: {{ parameters_b: 8.03, layers: 32, hidden: 4096, heads: 32, kv_heads: 8, head_dim: 128, context: 131072 }}
 backends:
-  - {{ name: stub, url: 'http://{upstream}', hardware: h100_sxm, model: {MODEL} }}
-"
+{engines}"
     )
+}
+
+/// The bundle's directory as the folder of bundles, and a budget that lets it be asked about all engines.
+fn learner(learning: &Learning) -> Result<String, Error> {
+    let Learning { bundle, onnxruntime } = learning;
+    let paths = serde_json::json!({"models": bundle, "onnxruntime": onnxruntime});
+    Ok(format!("learner: {{ budget: {BUDGET} }}\npaths: {}\n", serde_json::to_string(&paths)?))
 }
 
 fn nginx(listen: SocketAddr, upstream: &str) -> String {

@@ -27,6 +27,12 @@ pub(super) fn markdown(report: &Report) -> String {
         );
     }
     text.push_str(&decisions(&report.decisions));
+    if let Some(Spread { median, min, max }) = report.learner_added_cpu_us {
+        let _ = writeln!(
+            text,
+            "\nA bundle adds {median:.1} µs ({min:.1}–{max:.1}) of CPU to a request of 1 kB before eight engines, all of them asked about."
+        );
+    }
     text.push_str(&conditions(&report.conditions));
     text
 }
@@ -134,7 +140,12 @@ mod tests {
             ratio_to_nginx: Some(Spread { median: 1.6, min: 1.4, max: 1.7 }),
             values: vec![(Quantity::Cpu, spread), (Quantity::CpuUser, spread)],
         };
-        let report = Report { conditions: Conditions::default(), rows: vec![row], decisions: Vec::new() };
+        let report = Report {
+            conditions: Conditions::default(),
+            rows: vec![row],
+            decisions: Vec::new(),
+            learner_added_cpu_us: None,
+        };
         let expected = "| request_1k | gearshift | 26.0 µs (25.0–28.0) | 26.0 µs | 1.60 (1.40–1.70) | ≤ 1.5× **missed** |";
         assert_eq!(markdown(&report).lines().nth(2), Some(expected));
     }

@@ -9,7 +9,7 @@ use super::prompts::Request;
 use crate::{
     Error,
     driver::{Endpoint, SseReader},
-    vllm::{self, Answer, Kept, post},
+    vllm::{self, Answer, post},
 };
 
 /// The request for a greedy completion, as bytes: the answer has just the tokens that it should have.
@@ -30,7 +30,7 @@ pub(super) fn completion(endpoint: &Endpoint, model: &str, request: &Request) ->
 pub(super) async fn ask(endpoint: &Endpoint, request: &[u8]) -> Result<(Answer, Vec<u8>), Error> {
     let mut payload = Vec::new();
     let due = Instant::now();
-    let answer = vllm::stream_to(endpoint, request, due, &mut Kept(&mut payload), |_| {}).await?;
+    let answer = vllm::stream_to(endpoint, request, due, &mut payload, |_| {}).await?;
     Ok((answer, payload))
 }
 

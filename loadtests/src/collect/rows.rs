@@ -67,6 +67,7 @@ fn row(plan: &Plan, cell: &Cell, agreement: Option<f64>) -> Result<Observation, 
             age_s: None,
         },
         outcome: Outcome { agreement, ..outcome(cell) },
+        live: None,
     })
 }
 

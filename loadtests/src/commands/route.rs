@@ -10,7 +10,11 @@ use gearshift_loadtests::{
     scenario::Scenario,
     study::{
         Fleet,
-        compare::{Comparison, Kind, Plan, Standing, compare, markdown, plot, speed, standing},
+        adapt::{Adaptation, Effort, adaptation, tables},
+        compare::{
+            Comparison, Kind, Plan, Predicted, Standing, calibration_plot, compare, markdown, plot,
+            predicted, predictions, speed, standing,
+        },
         grid,
     },
     workload::Workload,
@@ -51,12 +55,15 @@ pub(crate) struct RouteOptions {
     /// Threads to work on.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Write `route.json`, `route.md` and `route.svg` into this folder.
+    /// Write `route.json`, `route.md`, `route.svg` and `route-calibration.svg` into this folder.
     #[arg(long)]
     out: Option<PathBuf>,
     /// What is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
+    /// Also run what changes or is not as claimed: impostors, a throttled backend, an unknown one.
+    #[arg(long)]
+    adapt: bool,
     /// Measure how fast the study itself is, and nothing else.
     #[arg(long)]
     speed: bool,
@@ -96,6 +103,9 @@ enum Format {
 struct Report<'r> {
     simulated: bool,
     summary: &'r Standing,
+    predictions: &'r [Predicted],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptation: Option<&'r Adaptation>,
     #[serde(flatten)]
     comparison: &'r Comparison,
 }
@@ -119,14 +129,27 @@ fn study(options: &RouteOptions) -> Result<String, Error> {
     bar.finish_and_clear();
     let comparison = comparison.map_err(failed)?;
     let standing = standing(&comparison);
-    let report = Report { simulated: true, summary: &standing, comparison: &comparison };
+    let predictions = predictions(&comparison);
+    let adaptation = options.adapt.then(|| adapt(options)).transpose()?;
+    let report = Report {
+        simulated: true,
+        summary: &standing,
+        predictions: &predictions,
+        adaptation: adaptation.as_ref(),
+        comparison: &comparison,
+    };
     let mut document = markdown(&comparison, &standing, PLOT);
+    predicted(&mut document, &predictions, CALIBRATION_PLOT);
+    adaptation.iter().for_each(|adaptation| tables(&mut document, adaptation));
     document.block(&left_out);
     if let Some(folder) = &options.out {
         let files = ReportFiles::create(folder, "route")?;
         files.json(&report)?;
         files.markdown(&document)?;
         files.svg("", plot(&standing))?;
+        if let Some(plot) = calibration_plot(&predictions) {
+            files.svg("calibration", plot)?;
+        }
     }
     Ok(match options.output {
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
@@ -136,6 +159,15 @@ fn study(options: &RouteOptions) -> Result<String, Error> {
 
 /// The plot, as the text beside it refers to it.
 const PLOT: &str = "route.svg";
+const CALIBRATION_PLOT: &str = "route-calibration.svg";
+
+fn adapt(options: &RouteOptions) -> Result<Adaptation, Error> {
+    let effort = Effort { threads: options.threads, ..Effort::REPORT };
+    let bar = ProgressBar::new(3 * effort.seeds).with_style(style());
+    let adaptation = adaptation(&effort, || bar.inc(1));
+    bar.finish_and_clear();
+    adaptation
+}
 
 /// The plan, and a note on the workloads that could not be had.
 fn plan(options: &RouteOptions) -> Result<(Plan, String), Error> {

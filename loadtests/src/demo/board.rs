@@ -103,14 +103,14 @@ impl Tally {
             return;
         }
         self.output_tokens += outcome.output_tokens;
-        self.e2e.record(seconds(outcome.e2e_s()));
-        outcome.tpot_s().into_iter().for_each(|tpot| self.tpot.record(seconds(tpot)));
+        self.e2e.record_seconds(outcome.e2e_s());
+        outcome.tpot_s().into_iter().for_each(|tpot| self.tpot.record_seconds(tpot));
         let cell = engine.and_then(|engine| self.flows.get_mut(outcome.class as usize)?.get_mut(engine));
         cell.into_iter().for_each(|count| *count += 1);
     }
 
     fn first_token(&mut self, ttft_s: f64, elapsed: Duration) {
-        self.ttft.record(seconds(ttft_s));
+        self.ttft.record_seconds(ttft_s);
         let second = usize::try_from(elapsed.as_secs()).unwrap_or_default();
         if self.seconds.len() <= second {
             self.seconds.resize(second + 1, (0.0, 0));
@@ -249,10 +249,6 @@ impl Board {
         let tokens: u64 = self.readings[side as usize].iter().map(|reading| reading.tokens).sum();
         (tokens > 0 && amount > 0.0).then(|| amount * 1000.0 / tokens as f64)
     }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -194,19 +194,13 @@ pub async fn request_once(endpoint: &Endpoint, method: &str, path: &str) -> Resu
 /// # Errors
 /// As [`request_once`].
 pub async fn fetch(endpoint: &Endpoint, path: &str) -> Result<Vec<u8>, ExchangeError> {
-    struct Kept(Vec<u8>);
-    impl ResponseSink for Kept {
-        fn payload(&mut self, piece: &[u8]) {
-            self.0.extend_from_slice(piece);
-        }
-    }
-    let (mut reader, mut kept) = (ResponseReader::default(), Kept(Vec::new()));
+    let (mut reader, mut kept) = (ResponseReader::default(), Vec::new());
     let mut connection = Connection::open(endpoint, BUFFER_BYTES).await?;
     connection.send(&bodiless("GET", endpoint, path)).await?;
     loop {
         if let Some(response) = connection.read_some(&mut reader, &mut kept).await? {
             Expected::Body.check(response)?;
-            return Ok(kept.0);
+            return Ok(kept);
         }
     }
 }

@@ -44,6 +44,13 @@ pub trait ResponseSink {
 /// Drops everything.
 impl ResponseSink for () {}
 
+/// Keeps the payload.
+impl ResponseSink for Vec<u8> {
+    fn payload(&mut self, piece: &[u8]) {
+        self.extend_from_slice(piece);
+    }
+}
+
 /// Reads one response from pieces cut anywhere.
 #[derive(Debug, Default)]
 pub struct ResponseReader {

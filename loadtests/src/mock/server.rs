@@ -78,7 +78,7 @@ pub async fn serve(listener: TcpListener, model: &str, settings: Settings) -> Re
 
 impl Stub {
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Answer, Infallible> {
-        Ok(match (request.method(), request.uri().path()) {
+        Ok(match (request.method(), without_replica(request.uri().path())) {
             (&Method::POST, "/v1/chat/completions") => self.chat(request.into_body()).await,
             (&Method::GET, "/v1/models") => json(StatusCode::OK, self.answers.models.clone()),
             (&Method::GET, "/health") => text(Bytes::new()),
@@ -166,4 +166,12 @@ fn answer(status: StatusCode, content_type: &'static str, body: Either<Full<Byte
 
 fn detail(reason: &str) -> Bytes {
     serde_json::json!({ "detail": reason }).to_string().into()
+}
+
+/// One stub stands for many engines, each with a base path of its own: `/replica-3/v1/models` is `/v1/models`.
+fn without_replica(path: &str) -> &str {
+    match path.strip_prefix("/replica-") {
+        Some(rest) => rest.find('/').map_or("", |at| &rest[at..]),
+        None => path,
+    }
 }

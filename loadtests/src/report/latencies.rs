@@ -27,6 +27,11 @@ impl Latencies {
         self.0.saturating_record(nanoseconds(latency));
     }
 
+    /// Counts one, in seconds; negative times, which clocks do not have, are none.
+    pub fn record_seconds(&mut self, latency_s: f64) {
+        self.record(Duration::try_from_secs_f64(latency_s).unwrap_or_default());
+    }
+
     /// Counts all that `other` has.
     pub fn merge(&mut self, other: &Self) {
         // Bounds are the same: nothing is out of range.
@@ -94,6 +99,15 @@ mod tests {
         let mut latencies = Latencies::new().unwrap();
         latencies.record(LONGEST * 10);
         assert!(latencies.quantile(0.5) >= LONGEST.as_secs_f64() * 0.99);
+    }
+
+    #[test]
+    fn seconds_are_durations_and_no_time_is_none() {
+        let mut latencies = Latencies::new().unwrap();
+        [0.25, -1.0, f64::NAN].into_iter().for_each(|seconds| latencies.record_seconds(seconds));
+        assert_eq!(latencies.count(), 3);
+        assert!((latencies.quantile(1.0) - 0.25).abs() < 1e-3);
+        assert!(latencies.quantile(0.5) <= SHORTEST.as_secs_f64());
     }
 
     #[test]

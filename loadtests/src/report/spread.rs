@@ -1,7 +1,7 @@
 //! Medians and spreads of a few rounds.
 
 /// Median, least and greatest of a quantity over the rounds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Spread {
     /// Half of the rounds had less.
     pub median: f64,

@@ -24,11 +24,5 @@ pub fn times() -> Times {
 
 /// Tokens of a KV block, as vLLM chooses where nobody tells it.
 pub fn block_tokens(hardware: &HardwareFacts) -> u32 {
-    if is_cpu(hardware) { CPU_BLOCK_TOKENS } else { ACCELERATOR_BLOCK_TOKENS }
-}
-
-/// Whether an entry of the catalog is a CPU, by its architecture.
-fn is_cpu(hardware: &HardwareFacts) -> bool {
-    const CPUS: [&str; 4] = ["sapphire_rapids", "granite_rapids", "zen4", "zen5"];
-    CPUS.contains(&hardware.architecture.as_str())
+    if hardware.is_cpu() { CPU_BLOCK_TOKENS } else { ACCELERATOR_BLOCK_TOKENS }
 }

@@ -41,6 +41,8 @@ pub struct PlannedEngine {
     pub slow: f64,
     /// Network round trip to it beyond the machine's own, seconds.
     pub round_trip_s: f64,
+    /// Share of packets that the network loses.
+    pub loss: f64,
     /// What it computes.
     pub runner: Runner,
 }
@@ -198,6 +200,7 @@ fn plan(
         spec,
         slow: truth.slow.unwrap_or(1.0),
         round_trip_s: truth.round_trip_ms.unwrap_or_default() * 1e-3,
+        loss: truth.loss.unwrap_or_default().clamp(0.0, 0.9),
         runner: if truth.pooling { Runner::Pooling } else { Runner::Generate },
     })
 }

@@ -22,15 +22,18 @@ macro_rules! scenario {
     };
 }
 
-const SHIPPED: [Shipped; 8] = [
+const SHIPPED: [Shipped; 11] = [
     scenario!("demo"),
     scenario!("homogeneous"),
     scenario!("hardware"),
     scenario!("profiles"),
     scenario!("cost"),
     scenario!("moe"),
+    scenario!("day"),
     scenario!("liar", truth),
     scenario!("decentralized", truth),
+    scenario!("impostor", truth),
+    scenario!("newcomer", truth),
 ];
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {

@@ -34,6 +34,8 @@ pub struct EngineTruth {
     pub slow: Option<f64>,
     /// Network round trip beyond the machine's own, milliseconds.
     pub round_trip_ms: Option<f64>,
+    /// Share of packets that the network loses, 0 to 1. In studies only.
+    pub loss: Option<f64>,
     /// Requests that may wait (`--max-num-queued-reqs`).
     pub max_queued: Option<u32>,
     /// KV blocks (`--num-gpu-blocks-override`).

@@ -1,6 +1,6 @@
 //! What knobs and hardware come to: the limits the scheduler works within, with vLLM's defaults where knobs are silent.
 
-use gearshift_config::{HardwareFacts, Knobs};
+use gearshift_config::Knobs;
 
 use super::{EngineSpec, Scheduling, SpecError};
 
@@ -75,7 +75,7 @@ impl Limits {
             drafts: drafter.drafts,
             lookahead: drafter.lookahead,
             draft_slots: drafter.slots,
-            overlapped: drafter.overlaps && !is_cpu(&spec.hardware),
+            overlapped: drafter.overlaps && !spec.hardware.is_cpu(),
         })
     }
 
@@ -178,7 +178,7 @@ struct BatchDefaults {
 impl BatchDefaults {
     fn of(spec: &EngineSpec) -> Self {
         let hardware = &*spec.hardware;
-        let (budget, sequences) = if is_cpu(hardware) {
+        let (budget, sequences) = if hardware.is_cpu() {
             let world = spec.knobs.tensor_parallel.unwrap_or(spec.count).max(1);
             (2048 * world, 128 * world)
         } else {
@@ -198,11 +198,6 @@ impl BatchDefaults {
 /// The token budget of a step that vLLM takes on an engine's hardware where nobody sets one.
 pub fn default_step_tokens(spec: &EngineSpec) -> u32 {
     BatchDefaults::of(spec).budget
-}
-
-/// Sockets of the catalog; vLLM neither overlaps scheduling with them nor sizes batches by their memory.
-fn is_cpu(hardware: &HardwareFacts) -> bool {
-    matches!(hardware.architecture.as_str(), "sapphire_rapids" | "granite_rapids" | "zen4" | "zen5" | "cpu")
 }
 
 /// What a method of speculation asks of the scheduler.

@@ -19,6 +19,12 @@ pub(super) enum Event {
     Check(usize, bool),
     /// An engine's metrics are read.
     Scrape(usize),
+    /// The engines' busy seconds are noted.
+    Sample,
+    /// A plan is made for which engine runs what.
+    Plan,
+    /// An engine that is being shifted is looked at.
+    Shifting(usize),
     /// A fault begins (`true`) or is lifted; by its position in the settings.
     Fault(usize, bool),
 }

@@ -29,6 +29,8 @@ pub struct Member {
     pub slow: f64,
     /// Network round trip between router and engine.
     pub round_trip: Duration,
+    /// Share of packets lost on the way: each comes again after a retransmission timeout, and what follows waits for it.
+    pub loss: f64,
     /// US dollars an hour of the whole engine.
     pub price_usd_per_hour: f64,
 }
@@ -74,7 +76,7 @@ impl Member {
             lossless: engine.knobs.lossless(),
         };
         let price_usd_per_hour = engine.hardware.price_usd_per_hour * f64::from(engine.count);
-        Self { engine, claim, slow: 1.0, round_trip: ROUND_TRIP, price_usd_per_hour }
+        Self { engine, claim, slow: 1.0, round_trip: ROUND_TRIP, loss: 0.0, price_usd_per_hour }
     }
 
     fn planned(planned: &PlannedEngine) -> Self {
@@ -82,6 +84,7 @@ impl Member {
         let mut member = Self::honest(planned.spec.clone());
         member.slow = planned.slow;
         member.round_trip = ROUND_TRIP.max(Duration::from_secs_f64(planned.round_trip_s.max(0.0)));
+        member.loss = planned.loss;
         if let Some(hardware) = &backend.hardware {
             (member.claim.hardware, member.claim.count) = (Arc::clone(&hardware.facts), hardware.count);
         }

@@ -14,8 +14,14 @@ pub const FLEETS: [(&str, Slo); 5] = [
 ];
 
 /// Limits of fleets that are studied on demand only.
-pub const OTHER_FLEETS: [(&str, Slo); 3] =
-    [("demo", slo(2_000, 100)), ("cost", slo(2_000, 60)), ("moe", slo(2_000, 60))];
+pub const OTHER_FLEETS: [(&str, Slo); 6] = [
+    ("day", slo(2_000, 100)),
+    ("demo", slo(2_000, 100)),
+    ("cost", slo(2_000, 60)),
+    ("moe", slo(2_000, 60)),
+    ("impostor", slo(1_000, 30)),
+    ("newcomer", slo(2_000, 60)),
+];
 
 /// Workloads by name; traces where they can be found.
 pub const WORKLOADS: [&str; 4] = ["steady", "drift", "azure-conv", "mooncake"];

@@ -26,9 +26,12 @@
 //! - Requests never wait for a connection; every request is a stream, whose head vLLM sends as soon as it has taken
 //!   the request in. From then on nothing is retried.
 
+mod accuracy;
+pub mod adapt;
 mod capacity;
 mod closed;
 pub mod compare;
+pub mod day;
 mod event;
 mod fleet;
 pub mod grid;
@@ -38,11 +41,14 @@ mod policy;
 mod router;
 mod run;
 mod settings;
+mod shifting;
 mod station;
 mod trip;
 mod watch;
 mod watching;
+mod wire;
 
+pub use accuracy::{Accuracy, Errors, Part};
 pub use capacity::capacity;
 pub use closed::{ClosedLoop, Watched, Window, closed_loop};
 pub use fleet::{Claim, Fleet, Member};
@@ -52,6 +58,7 @@ pub use policy::{
     CacheAware, Gearshift, LeastOutstanding, News, Oracle, PeakEwma, Policy, PowerOfTwo, Random, RoundRobin,
     Signal, Ticket, View, Weighted, WithoutLearner,
 };
-pub use run::run;
+pub use run::{run, run_shifting};
 pub use settings::{Settings, TimedFault};
+pub use shifting::{Shift, Shifter};
 pub use trip::{BLOCK_TOKENS, BYTES_PER_TOKEN, Trip};

@@ -61,10 +61,14 @@ pub struct Summary {
     pub requests: u64,
     /// Attempts after the first.
     pub retries: u64,
+    /// Engines that were shifted into another profile.
+    pub shifts: u64,
     /// When the last one ended.
     pub ended: Moment,
     /// Requests in the system, integrated over time, seconds.
     pub request_seconds: f64,
+    /// Seconds in which each engine had run a step, by [`Settings::sample_every`](super::Settings::sample_every).
+    pub busy_s: Vec<Vec<f64>>,
     /// By position in the fleet.
     pub backends: Vec<Tally>,
 }

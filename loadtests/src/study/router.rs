@@ -22,6 +22,8 @@ pub(super) struct Ride {
     pub(super) tokens: u32,
     /// When something last came.
     pub(super) last: Moment,
+    /// When the last thing that is on the wire to the router gets there: a connection delivers in order.
+    pub(super) wire: Moment,
     /// What came with the end of the answer.
     pub(super) ending: Option<Ending>,
 }
@@ -46,6 +48,7 @@ impl Rides {
         self.serial = self.serial.wrapping_add(1);
         let ride = Ride {
             last: trip.at,
+            wire: trip.at,
             trip,
             serial: self.serial,
             tried: SmallVec::new(),

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gearshift_selector::{ScrapedLoad, Usage};
+use gearshift_selector::{Availability, ScrapedLoad, Usage};
 
 use super::{
     End, Fleet, Outcome, Settings, Summary, Tally,
     event::{Agenda, Answer, Ending, Event},
     policy::{News, Policy, Signal, Ticket, View},
     router::{RetryBudget, Ride, Rides},
+    shifting::{Moving, Shifter},
     station::{Doom, Station},
     trip::Trip,
     watch::Watch,
@@ -28,11 +29,42 @@ pub fn run(
     seed: u64,
     visit: impl FnMut(&Outcome),
 ) -> Result<Summary, SpecError> {
+    drive(fleet, trips, policy, settings, seed, None, visit)
+}
+
+/// As [`run`], while `shifter` says which engine is to run what.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_shifting(
+    fleet: &Fleet,
+    trips: impl IntoIterator<Item = Arc<Trip>>,
+    policy: &mut (impl Policy + ?Sized),
+    settings: &Settings,
+    seed: u64,
+    shifter: &mut dyn Shifter,
+    visit: impl FnMut(&Outcome),
+) -> Result<Summary, SpecError> {
+    drive(fleet, trips, policy, settings, seed, Some(shifter), visit)
+}
+
+fn drive(
+    fleet: &Fleet,
+    trips: impl IntoIterator<Item = Arc<Trip>>,
+    policy: &mut (impl Policy + ?Sized),
+    settings: &Settings,
+    seed: u64,
+    shifter: Option<&mut dyn Shifter>,
+    visit: impl FnMut(&Outcome),
+) -> Result<Summary, SpecError> {
     let engine = |(at, member)| Station::new(member, seed.wrapping_mul(0x9E37_79B9).wrapping_add(at));
     let stations = (0u64..).zip(&fleet.members).map(engine).collect::<Result<Vec<_>, _>>()?;
     let kv_tokens: Vec<u64> = stations.iter().map(Station::kv_tokens).collect();
     policy.begin(fleet, &kv_tokens);
     let mut run = Run::new(fleet, stations, policy, settings, seed, visit);
+    if let Some(shifter) = shifter {
+        run.shift_by(shifter);
+    }
     let mut trips = trips.into_iter().peekable();
     loop {
         match run.next(trips.peek().map(|trip| trip.at)) {
@@ -58,6 +90,9 @@ pub(super) struct Run<'r, P: ?Sized, V> {
     pub(super) settings: &'r Settings,
     pub(super) policy: &'r mut P,
     visit: V,
+    pub(super) shifter: Option<&'r mut dyn Shifter>,
+    /// By engine: those on their way into another profile.
+    pub(super) moving: Vec<Option<Moving>>,
     pub(super) now: Moment,
     pub(super) agenda: Agenda,
     pub(super) stations: Vec<Station>,
@@ -71,7 +106,7 @@ pub(super) struct Run<'r, P: ?Sized, V> {
     pub(super) scrapes: Vec<Option<ScrapedLoad>>,
     pub(super) rides: Rides,
     budget: RetryBudget,
-    rng: fastrand::Rng,
+    pub(super) rng: fastrand::Rng,
     outputs: Vec<Output>,
     summary: Summary,
 }
@@ -86,6 +121,13 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
         visit: V,
     ) -> Self {
         let engines = stations.len();
+        let mut watches: Vec<Watch> = (0..engines).map(|_| Watch::new()).collect();
+        let mut healthy = vec![true; engines];
+        for &(engine, _) in &settings.joins {
+            (watches[engine], healthy[engine]) = (Watch::absent(), false);
+            let news = News::Changed { from: Availability::Ready, to: Availability::Down };
+            policy.learned(engine, news, Moment(0));
+        }
         let mut agenda = Agenda::default();
         let scrape_every = policy.scrape_interval();
         for at in 0..engines {
@@ -94,6 +136,9 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
             let after = |every: Duration| Moment(0).after_seconds(every.as_secs_f64() * phase);
             agenda.enter(after(settings.watching.health_interval), Event::Check(at, true));
             agenda.enter(after(scrape_every), Event::Scrape(at));
+        }
+        if let Some(every) = settings.sample_every {
+            agenda.enter(Moment(0).after(every), Event::Sample);
         }
         for (number, fault) in settings.faults.iter().enumerate() {
             agenda.enter(fault.from, Event::Fault(number, true));
@@ -104,12 +149,14 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
             settings,
             policy,
             visit,
+            shifter: None,
+            moving: (0..engines).map(|_| None).collect(),
             now: Moment(0),
             agenda,
             due: vec![Moment(u64::MAX); engines],
             counted: vec![Moment(0); engines],
-            watches: (0..engines).map(|_| Watch::new()).collect(),
-            healthy: vec![true; engines],
+            watches,
+            healthy,
             outstanding: vec![0; engines],
             scrapes: vec![None; engines],
             rides: Rides::default(),
@@ -145,6 +192,9 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
             Event::Comes(ticket, answer) => self.comes(ticket, answer),
             Event::Check(engine, regular) => self.check(engine, regular),
             Event::Scrape(engine) => self.scrape(engine),
+            Event::Sample => self.sample(),
+            Event::Plan => self.plan(),
+            Event::Shifting(engine) => self.shifting(engine),
             Event::Fault(number, begins) => self.fault(number, begins),
         }
     }
@@ -159,6 +209,9 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
         self.pass_time(trip.at);
         self.summary.requests += 1;
         self.budget.deposit();
+        if let Some(shifter) = &mut self.shifter {
+            shifter.arrived(&trip, self.now);
+        }
         let ticket = self.rides.enter(trip);
         self.send(ticket);
     }
@@ -186,16 +239,8 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
         }
         self.outstanding[chosen] += 1;
         self.summary.backends[chosen].sent += 1;
-        self.agenda.enter(self.later(chosen), Event::Reaches(ticket));
-    }
-
-    /// Half a round trip from now.
-    pub(super) fn later(&self, engine: usize) -> Moment {
-        self.half_way(engine, self.now)
-    }
-
-    fn half_way(&self, engine: usize, from: Moment) -> Moment {
-        from.after_seconds(self.fleet.members[engine].round_trip.as_secs_f64() / 2.0)
+        let there = self.half_way(chosen, self.now);
+        self.agenda.enter(there, Event::Reaches(ticket));
     }
 
     /// Carries an engine to `at` and puts what it says on the wire.
@@ -213,7 +258,12 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
                 OutputKind::Aborted => Answer::Cut,
             };
             let ticket = Ticket::from_key(output.id.0);
-            self.agenda.enter(self.half_way(engine, output.at).max(at), Event::Comes(ticket, answer));
+            let mut here = self.half_way(engine, output.at).max(at);
+            if let Some(ride) = self.rides.get(ticket) {
+                here = here.max(ride.wire);
+                ride.wire = here;
+            }
+            self.agenda.enter(here, Event::Comes(ticket, answer));
         }
         self.outputs = outputs;
         self.due[engine] = self.stations[engine].due();
@@ -228,7 +278,10 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
                 (ride.taken, ride.doom) = (true, doom);
                 self.due[engine] = self.stations[engine].due();
             }
-            Err(answer) => self.agenda.enter(self.later(engine), Event::Comes(ticket, answer)),
+            Err(answer) => {
+                let here = self.half_way(engine, self.now);
+                self.agenda.enter(here, Event::Comes(ticket, answer));
+            }
         }
     }
 
@@ -345,7 +398,15 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
     fn end(&mut self, ticket: Ticket, end: End) {
         let Some(ride) = self.rides.leave(ticket) else { return };
         self.summary.ended = self.now;
-        (self.visit)(&outcome(&ride, end, self.now));
+        let row = outcome(&ride, end, self.now);
+        if let Some(shifter) = &mut self.shifter {
+            shifter.served(&ride.trip, &row, self.policy.expected(ticket), self.now);
+        }
+        (self.visit)(&row);
+    }
+
+    pub(super) fn summary_mut(&mut self) -> &mut Summary {
+        &mut self.summary
     }
 
     fn summary(mut self) -> Summary {

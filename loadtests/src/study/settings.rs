@@ -19,8 +19,12 @@ pub struct Settings {
     pub progress_every: Duration,
     /// Whether engines report cached tokens in `usage` (`--enable-prompt-tokens-details`, off in vLLM by default).
     pub reports_cached: bool,
+    /// How often the engines' busy seconds are noted; never where absent.
+    pub sample_every: Option<Duration>,
     /// What goes wrong, and when.
     pub faults: Vec<TimedFault>,
+    /// Engines, by position in the fleet, that are not there until some moment.
+    pub joins: Vec<(usize, Moment)>,
 }
 
 /// A fault of one engine.
@@ -44,7 +48,9 @@ impl Default for Settings {
             response_idle: gearshift_config::Timeouts::default().response_idle,
             progress_every: Duration::from_millis(100),
             reports_cached: false,
+            sample_every: None,
             faults: Vec::new(),
+            joins: Vec::new(),
         }
     }
 }

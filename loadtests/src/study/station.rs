@@ -169,6 +169,13 @@ impl Station {
         }
     }
 
+    /// Starts again as another engine; nothing is inside.
+    pub(super) fn restart(&mut self, spec: &EngineSpec, now: Moment) -> Result<(), SpecError> {
+        self.engine.restart(spec, now)?;
+        self.acceptance = Acceptance::of(spec.knobs.speculative.as_ref());
+        Ok(())
+    }
+
     /// What it counted over all its lives.
     pub(super) fn totals(&self) -> &Totals {
         self.engine.totals()

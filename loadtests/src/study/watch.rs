@@ -31,6 +31,11 @@ impl Watch {
         }
     }
 
+    /// A backend that is not there yet.
+    pub(super) fn absent() -> Self {
+        Self { up: false, availability: Availability::Down, ..Self::new() }
+    }
+
     pub(super) fn availability(&self) -> Availability {
         self.availability
     }

@@ -16,18 +16,29 @@ impl<P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'_, P, V> {
             let next = self.now.after(self.settings.watching.health_interval);
             self.agenda.enter(next, Event::Check(engine, true));
         }
-        let healthy = self.stations[engine].healthy();
+        if self.moving[engine].is_some() {
+            return;
+        }
+        let healthy = self.stations[engine].healthy() && self.joined(engine);
         self.healthy[engine] = healthy;
         self.watches[engine].checked(healthy, self.now);
         if healthy {
-            let round_trip = self.fleet.members[engine].round_trip;
+            let round_trip = self.fleet.members[engine].round_trip + self.lost(engine) + self.lost(engine);
             self.policy.learned(engine, News::RoundTrip(round_trip), self.now);
         }
         self.conclude(engine);
     }
 
+    /// Whether an engine is there yet.
+    fn joined(&self, engine: usize) -> bool {
+        self.settings.joins.iter().all(|&(at, from)| at != engine || from <= self.now)
+    }
+
     pub(super) fn scrape(&mut self, engine: usize) {
         self.agenda.enter(self.now.after(self.policy.scrape_interval()), Event::Scrape(engine));
+        if !self.joined(engine) {
+            return;
+        }
         self.advance(engine, self.now);
         let Some(gauges) = self.stations[engine].scrape() else { return };
         let load = ScrapedLoad {
@@ -42,7 +53,10 @@ impl<P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'_, P, V> {
         self.conclude(engine);
     }
 
-    fn conclude(&mut self, engine: usize) {
+    pub(super) fn conclude(&mut self, engine: usize) {
+        if self.moving[engine].is_some() {
+            return;
+        }
         let (outstanding, watching) = (self.outstanding[engine], &self.settings.watching);
         let changed = self.watches[engine].conclude(outstanding, watching.hang_after, self.now);
         let to = self.watches[engine].availability();
@@ -64,6 +78,15 @@ impl<P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'_, P, V> {
             self.comes(ticket, Answer::Cut);
         }
         self.due[engine] = self.stations[engine].due();
+    }
+
+    /// Notes the engines' busy seconds.
+    pub(super) fn sample(&mut self) {
+        let Some(every) = self.settings.sample_every else { return };
+        self.agenda.enter(self.now.after(every), Event::Sample);
+        (0..self.stations.len()).for_each(|engine| self.advance(engine, self.now));
+        let busy_s = self.stations.iter().map(|station| station.totals().busy_s).collect();
+        self.summary_mut().busy_s.push(busy_s);
     }
 
     /// A fault begins, or is lifted.

@@ -111,6 +111,7 @@ fn observation(line: &Line) -> Option<Observation> {
         },
         load: load(&situation, None),
         outcome,
+        live: None,
     })
 }
 

@@ -40,6 +40,7 @@ pub(super) fn row(site: &Site, model: &Served, action: &Action, kv_tokens: u64, 
         workload: told.workload,
         load: told.load,
         outcome: told.outcome,
+        live: None,
     }
 }
 

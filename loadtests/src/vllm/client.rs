@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     Error,
-    driver::{Connection, Endpoint, ResponseReader, ResponseSink},
+    driver::{self, Connection, Endpoint, ResponseReader, ResponseSink},
 };
 
 /// Longest wait for an engine's next byte: the queue of a burst, on a slow machine.
@@ -36,14 +36,7 @@ impl Answer {
 
 /// A POST of JSON, as bytes.
 pub fn post(endpoint: &Endpoint, route: &str, body: &serde_json::Value) -> Rc<[u8]> {
-    let body = body.to_string();
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        endpoint.path_of(route),
-        endpoint.authority(),
-        body.len()
-    );
-    (head + &body).into_bytes().into()
+    driver::post(endpoint, route, body.to_string().as_bytes()).into()
 }
 
 /// Sends a request for a stream and takes the time of every event; `seen` is told how many there are.
@@ -106,23 +99,13 @@ pub async fn ask_json(
     connection.send(&post(endpoint, route, body)).await?;
     let mut reader = ResponseReader::default();
     let response = loop {
-        if let Some(response) = connection.read_some(&mut reader, &mut Kept(&mut answer)).await? {
+        if let Some(response) = connection.read_some(&mut reader, &mut answer).await? {
             break response;
         }
     };
     match response.status {
         200 => Ok(serde_json::from_slice(&answer)?),
         status => Err(Error::Failed(format!("{route} answers {status}"))),
-    }
-}
-
-/// Keeps the payload.
-#[derive(Debug)]
-pub struct Kept<'a>(pub &'a mut Vec<u8>);
-
-impl ResponseSink for Kept<'_> {
-    fn payload(&mut self, piece: &[u8]) {
-        self.0.extend_from_slice(piece);
     }
 }
 

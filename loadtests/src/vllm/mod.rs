@@ -4,6 +4,6 @@ mod client;
 mod metrics;
 mod server;
 
-pub use client::{Answer, Kept, ask, ask_json, post, stream, stream_to};
+pub use client::{Answer, ask, ask_json, post, stream, stream_to};
 pub use metrics::Metrics;
 pub use server::{Server, command, free_port};

@@ -24,6 +24,7 @@ mod generate;
 mod random;
 mod request;
 mod requests;
+mod rhythm;
 mod spec;
 mod text;
 mod trace;
@@ -34,6 +35,7 @@ pub use content::{Content, Segment};
 pub use generate::{Mix, Phase, Weights};
 pub use request::{Class, Request};
 pub use requests::{Requests, Workload};
+pub use rhythm::Rhythm;
 pub use spec::{TraceSpec, WorkloadError, WorkloadSpec, names};
 pub use text::{Answers, Api, BYTES_PER_TOKEN, BodyWriter};
 pub use trace::{

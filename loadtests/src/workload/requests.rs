@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    ArrivalTimes, Arrivals, Class, Content, Mix, Request, Segment, TRACE_BLOCK_TOKENS, Trace, TraceRecord,
-    generate::Generator, random::scramble,
+    ArrivalTimes, Arrivals, Class, Content, Mix, Request, Rhythm, Segment, TRACE_BLOCK_TOKENS, Trace,
+    TraceRecord, generate::Generator, random::scramble,
 };
 
 /// Which requests come and when: endless, unless [`Self::lasting`] or [`Self::limited`] end it. The same seed gives the
@@ -16,6 +16,7 @@ pub struct Workload {
     arrivals: Arrivals,
     rate: f64,
     context: u32,
+    rhythm: Option<Rhythm>,
     duration: Option<Duration>,
     count: Option<u64>,
 }
@@ -39,7 +40,16 @@ impl Workload {
     }
 
     fn new(name: &str, source: Source, arrivals: Arrivals, rate: f64, context: u32) -> Self {
-        Self { name: name.to_owned(), source, arrivals, rate, context, duration: None, count: None }
+        Self {
+            name: name.to_owned(),
+            source,
+            arrivals,
+            rate,
+            context,
+            rhythm: None,
+            duration: None,
+            count: None,
+        }
     }
 
     /// What reports call it.
@@ -87,6 +97,12 @@ impl Workload {
         Self { arrivals, ..self }
     }
 
+    /// With a rate that changes over time; what [`Self::rate`] says is then the mean.
+    #[must_use]
+    pub fn with_rhythm(self, rhythm: Rhythm) -> Self {
+        Self { rhythm: Some(rhythm), ..self }
+    }
+
     /// Requests that come within `duration`.
     #[must_use]
     pub fn lasting(self, duration: Duration) -> Self {
@@ -126,7 +142,8 @@ impl Workload {
             (Source::Trace(trace), Arrivals::Trace) => Timing::Recorded { speed: self.rate / trace.rate() },
             _ => Timing::Drawn(self.arrivals.times(self.rate, seed)),
         };
-        Requests { source, timing, next: 0, duration: self.duration, count: self.count }
+        let rhythm = self.rhythm.clone();
+        Requests { source, timing, rhythm, next: 0, duration: self.duration, count: self.count }
     }
 }
 
@@ -135,6 +152,7 @@ impl Workload {
 pub struct Requests {
     source: Drawn,
     timing: Timing,
+    rhythm: Option<Rhythm>,
     next: u64,
     duration: Option<Duration>,
     count: Option<u64>,
@@ -168,6 +186,7 @@ impl Iterator for Requests {
             (Timing::Recorded { speed }, Drawn::Replayed(replayed)) => replayed.at(id).div_f64(*speed),
             (Timing::Recorded { .. }, Drawn::Generated(_)) => return None,
         };
+        let at = self.rhythm.as_ref().map_or(at, |rhythm| rhythm.at(at));
         if self.duration.is_some_and(|duration| at >= duration) {
             return None;
         }

@@ -2,17 +2,35 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
 use gearshift_loadtests::procfs::ProcessTree;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 fn loadtest(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gearshift-loadtest"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// A command in a process group of its own, of which nothing outlives the test, however that ends.
+struct Group(Child);
+
+impl Group {
+    fn spawn(command: &mut Command) -> Self {
+        Self(command.process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // No group is left where all of it ended, and its number is not given out again so soon.
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
+    }
 }
 
 /// A stub engine in a process of its own, ended with the test.
@@ -150,11 +168,34 @@ fn a_missing_gearshift_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn a_test_that_fails_leaves_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let pids = folder.path().join("pids");
+    let script = format!("sleep 600 & echo $! $$ >{0}.new; mv {0}.new {0}; wait", pids.display());
+    let group = Group::spawn(Command::new("sh").args(["-c", &script]));
+    while !pids.exists() {
+        std::thread::yield_now();
+    }
+    drop(group);
+    for pid in std::fs::read_to_string(pids).unwrap().split_ascii_whitespace() {
+        // Whoever inherits it may not have waited for it yet.
+        let dead = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat.contains(") Z ") || stat.contains(") X "),
+            Err(_) => true,
+        };
+        while !dead() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
 fn an_interrupted_benchmark_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("bench.json");
     let arguments = ["bench", "--only", "direct", "--cases", "request_1k", "--rounds", "1000", "--out"];
-    let mut bench = loadtest(&arguments).arg(&out).spawn().unwrap();
+    let mut group = Group::spawn(loadtest(&arguments).arg(&out));
+    let bench = &mut group.0;
     let mut progress = BufReader::new(bench.stderr.take().unwrap());
     let mut line = String::new();
     progress.read_line(&mut line).unwrap();
@@ -162,7 +203,7 @@ fn an_interrupted_benchmark_leaves_nothing_behind() {
 
     let mut processes = ProcessTree::of(bench.id()).processes().unwrap();
     assert!(processes.remove(&bench.id()) && processes.len() == 1, "the stub engine runs");
-    kill_process(Pid::from_child(&bench), Signal::INT).unwrap();
+    kill_process(Pid::from_child(bench), Signal::INT).unwrap();
     assert!(!bench.wait().unwrap().success());
     progress.read_to_string(&mut line).unwrap();
     assert!(line.contains("interrupted"));

@@ -1,6 +1,6 @@
 //! What all requests of a run add up to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{Outcome, Slo};
 use crate::{Error, report::Latencies, workload::Class};
@@ -103,10 +103,10 @@ impl Totals {
         self.prompt_tokens += outcome.prompt_tokens;
         self.cached_tokens += outcome.cached_tokens.unwrap_or_default();
         self.output_tokens += outcome.output_tokens;
-        outcome.ttft_s().into_iter().for_each(|ttft| self.ttft.record(seconds(ttft)));
-        outcome.tpot_s().into_iter().for_each(|tpot| self.tpot.record(seconds(tpot)));
-        gaps_s.iter().for_each(|&gap| self.itl.record(seconds(f64::from(gap))));
-        self.e2e.record(seconds(outcome.e2e_s()));
+        outcome.ttft_s().into_iter().for_each(|ttft| self.ttft.record_seconds(ttft));
+        outcome.tpot_s().into_iter().for_each(|tpot| self.tpot.record_seconds(tpot));
+        gaps_s.iter().for_each(|&gap| self.itl.record_seconds(f64::from(gap)));
+        self.e2e.record_seconds(outcome.e2e_s());
     }
 }
 
@@ -122,7 +122,7 @@ impl Results {
     /// Counts a request that ended; `gaps_s` are the times between its chunks, seconds.
     pub(super) fn record(&mut self, outcome: &Outcome, gaps_s: &[f32]) -> Result<(), Error> {
         self.elapsed_s = self.elapsed_s.max(outcome.end_s);
-        self.lateness.record(seconds(outcome.sent_s - outcome.due_s));
+        self.lateness.record_seconds(outcome.sent_s - outcome.due_s);
         let totals = match self.classes.entry(outcome.class) {
             std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Totals::new()?),
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -157,11 +157,6 @@ impl Results {
             }
         }
     }
-}
-
-/// Negative times, which clocks do not have, are none.
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -27,17 +27,8 @@ impl ChatStream {
         Self { heading, before }
     }
 
-    /// Usage so far, for those who want it with every chunk.
     fn running_usage(&self, completion: u32) -> String {
-        let prompt = self.heading.prompt_tokens;
-        let total = prompt + completion;
-        if self.heading.options.continuous_usage_stats {
-            format!(
-                r#","usage":{{"prompt_tokens":{prompt},"total_tokens":{total},"completion_tokens":{completion},"completion_tokens_details":null}}"#
-            )
-        } else {
-            String::new()
-        }
+        self.heading.running_usage(completion, r#","completion_tokens_details":null"#)
     }
 }
 

@@ -45,14 +45,7 @@ impl Stream for CompletionStream {
              \"prompt_token_ids\":null,\"token_ids\":null}}]",
             self.before
         );
-        if self.heading.options.continuous_usage_stats {
-            let prompt = self.heading.prompt_tokens;
-            let total = prompt + tokens;
-            let _ = write!(
-                out,
-                ",\"usage\":{{\"prompt_tokens\":{prompt},\"total_tokens\":{total},\"completion_tokens\":{tokens}}}"
-            );
-        }
+        out.push_str(&self.heading.running_usage(*tokens, ""));
         if finish.is_some() && !self.heading.options.include_usage {
             let _ = write!(out, ",\"system_fingerprint\":\"{FINGERPRINT}\"");
         }

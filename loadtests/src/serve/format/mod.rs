@@ -65,6 +65,20 @@ pub(super) struct Heading {
     pub(super) max_tokens: u32,
 }
 
+impl Heading {
+    /// The member for usage so far, for those who want it with every chunk; `more` follows its counts.
+    fn running_usage(&self, completion: u32, more: &str) -> String {
+        if !self.options.continuous_usage_stats {
+            return String::new();
+        }
+        let prompt = self.prompt_tokens;
+        let total = prompt + completion;
+        format!(
+            r#","usage":{{"prompt_tokens":{prompt},"total_tokens":{total},"completion_tokens":{completion}{more}}}"#
+        )
+    }
+}
+
 /// A piece of one choice.
 #[derive(Debug)]
 pub(super) struct Piece<'a> {

@@ -7,7 +7,7 @@ use gearshift_config::{Objective, Slo};
 use super::Kind;
 use crate::{
     sim::{Moment, SpecError},
-    study::{Fleet, Measure, Meter, Settings, Trip, grid, run},
+    study::{Accuracy, Fleet, Measure, Meter, Settings, Trip, grid, run},
     workload::Workload,
 };
 
@@ -37,6 +37,9 @@ pub struct CellResult {
     pub rate: f64,
     /// The figures of each policy.
     pub policies: BTreeMap<Kind, Measure>,
+    /// How the predictions of those that predict did.
+    #[serde(skip)]
+    pub accuracy: BTreeMap<Kind, Accuracy>,
 }
 
 /// The longest prompt with its answer that every engine of the fleet serves, tokens.
@@ -46,7 +49,7 @@ pub(super) fn context(fleet: &Fleet) -> u32 {
 }
 
 /// Requests of a workload at a rate, prepared for a fleet. What drifts does so once within `count` requests.
-pub(super) fn prepare(
+pub(in crate::study) fn prepare(
     workload: &Workload,
     fleet: &Fleet,
     rate: f64,
@@ -84,13 +87,14 @@ pub(super) fn run_cell(
     // Latency is made best without limits; what else is made best needs them, or everything would queue where it is
     // cheapest.
     let slo = if plan.objective == Objective::Latency { Slo::default() } else { limits };
-    let mut policies = BTreeMap::new();
+    let (mut policies, mut accuracy) = (BTreeMap::new(), BTreeMap::new());
     for &kind in plan.policies.iter().filter(|kind| kind.takes_part(cell.seed, cell.load)) {
         let mut policy = kind.build(plan.objective, slo, plan.bundle.as_ref(), seed);
         let mut meter = Meter::new(limits, trips.len() as u64);
         let rows = |row: &_| meter.take(row);
         let summary = run(fleet, trips.iter().cloned(), policy.as_mut(), &Settings::default(), seed, rows)?;
         policies.insert(kind, meter.measure(&summary));
+        accuracy.extend(policy.accuracy().map(|all| (kind, all.clone())));
     }
-    Ok(CellResult { cell: cell.clone(), rate, policies })
+    Ok(CellResult { cell: cell.clone(), rate, policies, accuracy })
 }

@@ -254,6 +254,7 @@ mod tests {
         let cell = |&(load, seed, gearshift, random): &(f64, u64, f64, f64)| CellResult {
             cell: Cell { fleet: "f".into(), workload: "w".into(), load, seed },
             rate: 1.0,
+            accuracy: BTreeMap::new(),
             policies: [(Kind::Gearshift, measure(gearshift)), (Kind::Random, measure(random))].into(),
         };
         Comparison {

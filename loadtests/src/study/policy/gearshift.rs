@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use gearshift_config::{BackendId, Objective, Slo};
+use gearshift_config::{BackendId, Knobs, Objective, Slo};
 use gearshift_selector::{
     Availability, BackendSpec, BackendState, Bundle, Decider, Flight, Group, Head, Index, ModelState,
-    OutputLengths, RoutePolicy, Situation, Software, choose, situation_at,
+    OutputLengths, Prediction, RoutePolicy, Situation, Software, choose, situation_at,
 };
 use smallvec::SmallVec;
 
-use super::{Fleet, News, Policy, Signal, Ticket, Trip, View};
+use super::{Accuracy, Fleet, News, Policy, Signal, Ticket, Trip, View};
 use crate::{sim::Moment, study::Member};
 
 /// A bundle and a session of it.
@@ -32,7 +32,26 @@ pub struct Gearshift {
     learner: Option<Learner>,
     /// What is under way, by slot.
     flights: Vec<Option<Flight>>,
+    /// What was predicted of it, by slot.
+    predicted: Vec<Option<Predicted>>,
+    accuracy: Accuracy,
+    /// What the prior said of it, by slot; kept when it is over.
+    expected: Vec<Option<(f64, f64)>>,
+    /// The live state of each backend in each profile it has run: what was learned of one is there again when it comes back.
+    states: Vec<Vec<(Knobs, Arc<BackendState>)>>,
 }
+
+/// What was predicted of a request.
+#[derive(Debug, Clone, Copy)]
+struct Predicted {
+    prediction: Prediction,
+    round_trip_s: f64,
+    sent: Moment,
+    first: Option<Moment>,
+}
+
+/// Tokens from which an answer tells the time per token, as the selector takes it.
+const MEASURABLE_TOKENS: u32 = 8;
 
 impl Gearshift {
     /// For a route with this objective and these limits; lossy profiles are allowed, as all policies use them.
@@ -46,6 +65,10 @@ impl Gearshift {
             policy: route(objective, slo),
             learner: None,
             flights: Vec::new(),
+            predicted: Vec::new(),
+            accuracy: Accuracy::default(),
+            expected: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -58,6 +81,26 @@ impl Gearshift {
     /// The backends with their live state, for looking into.
     pub fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// What an answer in `slot` says of its prediction.
+    fn compare(&mut self, slot: usize, signal: Signal, now: Moment) {
+        let Some(Some(predicted)) = self.predicted.get_mut(slot) else { return };
+        match signal {
+            Signal::FirstToken => predicted.first = Some(now),
+            Signal::Progress(_) => {}
+            Signal::Lost => self.predicted[slot] = None,
+            Signal::Finished(usage) => {
+                let &mut Predicted { prediction, round_trip_s, sent, first } = predicted;
+                if let Some(first) = first {
+                    let tokens = usage.completion_tokens;
+                    let tpot_s = now.seconds_since(first) / f64::from(tokens.max(2) - 1);
+                    let tpot_s = (tokens >= MEASURABLE_TOKENS).then_some(tpot_s);
+                    self.accuracy.take(&prediction, round_trip_s, first.seconds_since(sent), tpot_s);
+                }
+                self.predicted[slot] = None;
+            }
+        }
     }
 
     /// What it would see of a request at one backend now.
@@ -108,8 +151,43 @@ impl Policy for Gearshift {
     fn begin(&mut self, fleet: &Fleet, kv_tokens: &[u64]) {
         self.rng = fastrand::Rng::with_seed(self.seed);
         self.flights.clear();
+        self.predicted.clear();
+        self.expected.clear();
+        self.accuracy = Accuracy::default();
         self.group = group(fleet, kv_tokens, self.learner.as_ref().map(|learner| learner.bundle.as_ref()));
         self.policy = route(self.objective, self.slo);
+        let state = |spec: &BackendSpec| vec![(spec.knobs.clone(), Arc::clone(&spec.state))];
+        self.states = self.group.backends().iter().map(state).collect();
+    }
+
+    fn reshaped(&mut self, backend: Index, member: &Member, kv_tokens: u64, _now: Moment) {
+        let mut specs = self.group.backends().to_vec();
+        let (Some(spec), Some(states)) = (specs.get_mut(backend), self.states.get_mut(backend)) else {
+            return;
+        };
+        let knobs = &member.claim.knobs;
+        let before = Arc::clone(&spec.state);
+        let known = states.iter().find(|(other, _)| other == knobs).map(|(_, state)| Arc::clone(state));
+        let state = known.unwrap_or_else(|| {
+            // As the proxy does, and as for all engines here: the index is made before the cache's size is known.
+            let state = Arc::new(BackendState::new(None));
+            states.push((knobs.clone(), Arc::clone(&state)));
+            state
+        });
+        state.forget_prefixes();
+        state.set_kv_tokens(Some(kv_tokens));
+        state.set_availability(before.availability());
+        state.record_round_trip(member.round_trip);
+        spec.state = state;
+        spec.knobs = knobs.clone();
+        spec.lossless = member.claim.lossless;
+        let bundle = self.learner.as_ref().map(|learner| &learner.bundle);
+        let learned = bundle.and_then(|bundle| Group::with_bundle(specs.clone(), bundle).ok());
+        self.group = learned.unwrap_or_else(|| Group::new(specs));
+    }
+
+    fn expected(&self, ticket: Ticket) -> Option<(f64, f64)> {
+        self.expected.get(ticket.slot as usize).copied().flatten()
     }
 
     fn send(&mut self, ticket: Ticket, trip: &Trip, tried: &[Index], view: &View<'_>) -> Option<Index> {
@@ -123,12 +201,24 @@ impl Policy for Gearshift {
         let slot = ticket.slot as usize;
         if self.flights.len() <= slot {
             self.flights.resize_with(slot + 1, || None);
+            self.predicted.resize(slot + 1, None);
+            self.expected.resize(slot + 1, None);
         }
+        let (sent, round_trip_s) = (view.now, backend.state.round_trip_s());
+        let predicted = |prediction| Predicted { prediction, round_trip_s, sent, first: None };
+        let prediction = decision.chosen.prediction;
+        self.expected[slot] = prediction.map(|prediction| (prediction.prior_ttft_s, prediction.prior_tpot_s));
+        self.predicted[slot] = prediction.map(predicted);
         self.flights[slot] = Some(flight);
         Some(chosen)
     }
 
+    fn accuracy(&self) -> Option<&Accuracy> {
+        Some(&self.accuracy)
+    }
+
     fn heard(&mut self, ticket: Ticket, _backend: Index, signal: Signal, now: Moment) {
+        self.compare(ticket.slot as usize, signal, now);
         let Some(held) = self.flights.get_mut(ticket.slot as usize) else { return };
         match signal {
             Signal::FirstToken => held.iter_mut().for_each(|flight| flight.first_token(now)),
@@ -167,6 +257,10 @@ impl Policy for WithoutLearner {
 
     fn counts_tokens(&self) -> bool {
         self.0.counts_tokens()
+    }
+
+    fn accuracy(&self) -> Option<&Accuracy> {
+        self.0.accuracy()
     }
 
     fn begin(&mut self, fleet: &Fleet, kv_tokens: &[u64]) {

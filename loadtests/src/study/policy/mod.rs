@@ -26,7 +26,7 @@ pub use self::{
     round_robin::RoundRobin,
     weighted::Weighted,
 };
-use super::{Fleet, station::Station, trip::Trip};
+use super::{Accuracy, Fleet, Member, station::Station, trip::Trip};
 use crate::sim::Moment;
 
 /// Routes requests, and is told what a router in its place would hear.
@@ -44,6 +44,11 @@ pub trait Policy {
         false
     }
 
+    /// How its predictions of the run did; `None` where it makes none.
+    fn accuracy(&self) -> Option<&Accuracy> {
+        None
+    }
+
     /// A run begins: nothing of an earlier one counts any more. `kv_tokens`: the engines' cache capacities.
     fn begin(&mut self, fleet: &Fleet, kv_tokens: &[u64]);
 
@@ -53,6 +58,15 @@ pub trait Policy {
     /// Something of a request that was sent to `backend`. After [`Signal::Finished`] and [`Signal::Lost`] nothing
     /// comes of it any more.
     fn heard(&mut self, _ticket: Ticket, _backend: Index, _signal: Signal, _now: Moment) {}
+
+    /// A backend is another engine from now on: it was restarted in another profile. Nothing is under way there.
+    fn reshaped(&mut self, _backend: Index, _member: &Member, _kv_tokens: u64, _now: Moment) {}
+
+    /// The prior's time to first token and per output token of the request that an attempt was last made for, seconds; where it
+    /// has a prior.
+    fn expected(&self, _ticket: Ticket) -> Option<(f64, f64)> {
+        None
+    }
 
     /// Something of a backend.
     fn learned(&mut self, _backend: Index, _news: News, _now: Moment) {}

@@ -1,6 +1,7 @@
 //! Routing studies in virtual time: nothing is lost or counted twice, faults hit what they should, and policies do
 //! what they say.
 
+mod adapt;
 mod command;
 mod faults;
 mod flow;

@@ -63,6 +63,22 @@ fn the_selector_learns_what_an_engine_really_is() {
     assert!(sent[2] * 3 < sent[0] && sent[2] * 3 < sent[1], "{sent:?}");
 }
 
+/// Two CPUs that claim to be accelerators: alone they are off by one factor, in company by another.
+#[test]
+fn equals_that_are_off_by_load_share_evenly() {
+    let mut fleet = fleet(&["xeon_8480"; 2]);
+    let claimed = super::fleet(&["l4"; 1]);
+    for member in &mut fleet.members {
+        member.claim.hardware = Arc::clone(&claimed.members[0].claim.hardware);
+    }
+    let trips = trips(&fleet, 600, 0.5, 8);
+    let (rows, _) = rows(&fleet, &trips, &mut gearshift(Objective::Latency), &Settings::default());
+    for quarter in rows.chunks(150).skip(1) {
+        let first = quarter.iter().filter(|row| row.backend == Some(0)).count();
+        assert!((50..=100).contains(&first), "{first} of 150");
+    }
+}
+
 #[test]
 fn cost_goes_where_it_is_cheap() {
     let mut fleet = fleet(&["h100_sxm", "h100_sxm"]);
