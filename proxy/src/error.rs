@@ -19,6 +19,17 @@ pub enum Source {
     Upstream,
 }
 
+impl Source {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gearshift => "gearshift",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
 /// What went wrong, as a closed set: each has one status, one source and one name in metrics and bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {

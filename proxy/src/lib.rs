@@ -7,19 +7,22 @@
 //!
 //! What a request sees is one [`snapshot`]. [`control`] builds a new one when the configuration changes or the
 //! [`fleet`] says something new, and swaps it in. Cores share only what [`worker::Shared`] has: atomics and one
-//! `ArcSwap`.
+//! `ArcSwap`. What requests teach beyond the selector's own state goes one way, to [`live`].
 //!
 //! `ARCHITECTURE.md` walks one request through these files and states the invariants.
 
 pub mod admission;
 pub mod bundles;
 pub mod clock;
+pub mod console;
 pub mod control;
+pub mod controller;
 pub mod edge;
 pub mod endpoint;
 pub mod error;
 pub mod fleet;
 pub mod listing;
+pub mod live;
 pub mod metrics;
 pub mod pace;
 pub mod pipeline;

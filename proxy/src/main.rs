@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 /// A reverse proxy that routes LLM requests to the backend that serves them best.
@@ -49,9 +49,26 @@ enum Command {
     },
     /// Say which profile to start an engine in, for a model, a hardware and a workload.
     Advise(Box<commands::advise::Command>),
-    /// Bundles of the meta-learner: verify, list, activate, rollback, newest.
+    /// Say why a request went where it went, with the candidates it was chosen among.
+    Explain(commands::explain::Explain),
+    /// Put a backend of a running Gearshift into another of its profiles, without losing a request.
+    Shift(commands::controller::Shift),
+    /// The profile controller of a running Gearshift: status, pause, resume.
+    Controller(commands::controller::Command),
+    /// Bundles of the meta-learner: verify, schema, list, activate, rollback, newest.
     #[command(subcommand)]
     Bundle(commands::bundle::Command),
+    /// Print what a shell needs to complete this command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for every subcommand.
+    Man {
+        /// A folder for all pages, in place of one on standard output.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,7 +88,12 @@ fn main() -> ExitCode {
         Command::Serve { config, log_format } => serve(config, log_format),
         Command::Check { file, output } => check(&file, output),
         Command::Advise(command) => tell(commands::advise::run(&command)),
+        Command::Explain(explain) => tell(commands::explain::run(&explain)),
+        Command::Shift(shift) => tell(commands::controller::shift(&shift)),
+        Command::Controller(command) => tell(commands::controller::run(&command)),
         Command::Bundle(command) => tell(commands::bundle::run(command)),
+        Command::Completions { shell } => tell(Ok(commands::manual::completions(Cli::command(), shell))),
+        Command::Man { out } => tell(commands::manual::pages(Cli::command(), out.as_deref())),
     }
 }
 

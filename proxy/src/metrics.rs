@@ -1,75 +1,51 @@
 //! Gearshift's own metric families for the request path. The fleet's stand beside the fleet.
 
 mod bundles;
+mod controller;
+mod decisions;
+mod family;
+mod live;
+mod page;
+mod rides;
 
-pub use bundles::BundleMetrics;
-use gearshift_selector::Fallback;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+use std::time::Duration;
+
+use gearshift_config::Slo;
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+pub use self::{
+    bundles::BundleMetrics,
+    controller::ControllerMetrics,
+    decisions::DecisionMetrics,
+    live::{LiveMetrics, Lost},
+    page::page,
+    rides::{Answered, Outcome, RideMetrics},
 };
+use self::{
+    decisions::Decisions,
+    family::{counters, register},
+    rides::Rides,
+};
+use crate::{admission::Admission, error::Reason, snapshot::Snapshot};
 
-use crate::error::Reason;
-
-/// Upper bounds in seconds from 1 ms to 600 s, 2–2.5× apart: fine enough for quantiles, few enough to scrape.
-const LATENCY_BUCKETS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
-    600.0,
-];
-/// Upper bounds in seconds for the decision alone.
-const DECISION_BUCKETS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3];
-
-/// How a forwarded request ended; a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The backend's response was relayed whole, with a status below 400.
-    Ok,
-    /// The backend answered 4xx; relayed whole.
-    ClientError,
-    /// The backend answered 5xx; relayed whole.
-    UpstreamError,
-    /// The backend's response broke off.
-    Cut,
-    /// The client went away.
-    Cancelled,
-}
-
-impl Outcome {
-    const ALL: [Self; 5] = [Self::Ok, Self::ClientError, Self::UpstreamError, Self::Cut, Self::Cancelled];
-
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ClientError => "client_error",
-            Self::UpstreamError => "upstream_error",
-            Self::Cut => "cut",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
+/// What can become of an attempt that is followed by another.
+const RETRIES: [&str; 4] = ["connect", "connect_timeout", "broken", "refused"];
 
 /// The families.
 #[derive(Debug)]
 pub struct Metrics {
     rides: Rides,
-    decisions: IntCounterVec,
-    decision_seconds: Histogram,
+    decisions: Decisions,
     errors: IntCounterVec,
     retries: IntCounterVec,
     reloads: IntCounterVec,
     gauges: Gauges,
     /// Of bundles.
     pub bundles: BundleMetrics,
-}
-
-/// Families with children for each route, model and backend.
-#[derive(Debug)]
-struct Rides {
-    requests: IntCounterVec,
-    ttft: HistogramVec,
-    tpot: HistogramVec,
-    duration: HistogramVec,
-    tokens: IntCounterVec,
+    /// Of the profile controller.
+    pub controller: ControllerMetrics,
+    /// Of what is learned from requests.
+    pub live: LiveMetrics,
 }
 
 /// What is now.
@@ -77,44 +53,11 @@ struct Rides {
 struct Gauges {
     reload_ok: IntGauge,
     in_flight: IntGauge,
+    in_flight_limit: IntGauge,
     buffered: IntGauge,
     connections: IntGauge,
     onnxruntime: IntGauge,
-}
-
-/// The children for one route and backend, resolved once.
-#[derive(Debug)]
-pub struct RideMetrics {
-    outcomes: [IntCounter; 5],
-    /// Time to first token, seconds.
-    pub ttft: Histogram,
-    /// Time per output token after the first, seconds.
-    pub tpot: Histogram,
-    /// Whole request, seconds.
-    pub duration: Histogram,
-    /// Prompt tokens by the engine's count.
-    pub prompt_tokens: IntCounter,
-    /// Output tokens by the engine's count, or by counting events.
-    pub output_tokens: IntCounter,
-}
-
-impl RideMetrics {
-    /// Counts an end.
-    pub fn count(&self, outcome: Outcome) {
-        self.outcomes[outcome as usize].inc();
-    }
-}
-
-/// The children for one route's decisions, resolved once: modelled, then by fallback.
-#[derive(Debug)]
-pub struct DecisionMetrics([IntCounter; 1 + Fallback::ALL.len()]);
-
-impl DecisionMetrics {
-    /// Counts a decision.
-    pub fn count(&self, fallback: Option<Fallback>) {
-        let index = fallback.and_then(|reason| Fallback::ALL.iter().position(|known| *known == reason));
-        self.0[index.map_or(0, |index| index + 1)].inc();
-    }
+    serves: IntGaugeVec,
 }
 
 impl Metrics {
@@ -126,22 +69,11 @@ impl Metrics {
         let counters = |name, help, labels| counters(registry, name, help, labels);
         let metrics = Self {
             rides: Rides::new(registry)?,
-            decisions: counters(
-                "gearshift_decisions_total",
-                "Decisions, by what they fell back to; `none` when the meta-learner decided.",
-                &["route", "fallback"],
-            )?,
-            decision_seconds: register(
-                registry,
-                Histogram::with_opts(
-                    HistogramOpts::new("gearshift_decision_seconds", "Time a decision takes.")
-                        .buckets(DECISION_BUCKETS.to_vec()),
-                )?,
-            )?,
+            decisions: Decisions::new(registry)?,
             errors: counters(
                 "gearshift_errors_total",
-                "Requests that Gearshift answered itself with an error.",
-                &["reason"],
+                "Requests that Gearshift answered itself with an error, by reason and by whose fault it is.",
+                &["reason", "source"],
             )?,
             retries: counters(
                 "gearshift_retries_total",
@@ -155,6 +87,8 @@ impl Metrics {
             )?,
             gauges: Gauges::new(registry)?,
             bundles: BundleMetrics::new(registry)?,
+            controller: ControllerMetrics::new(registry)?,
+            live: LiveMetrics::new(registry)?,
         };
         metrics.start_at_zero();
         Ok(metrics)
@@ -163,7 +97,10 @@ impl Metrics {
     /// A counter that first appears when it first counts cannot be alerted on.
     fn start_at_zero(&self) {
         for reason in Reason::ALL {
-            self.errors.with_label_values(&[reason.as_str()]);
+            self.errors.with_label_values(&[reason.as_str(), reason.source().as_str()]);
+        }
+        for reason in RETRIES {
+            self.retries.with_label_values(&[reason]);
         }
         for result in ["applied", "rejected"] {
             self.reloads.with_label_values(&[result]);
@@ -171,38 +108,24 @@ impl Metrics {
         self.gauges.reload_ok.set(1);
     }
 
-    /// The children for one route and backend.
-    pub fn ride(&self, route: &str, model: &str, backend: &str) -> RideMetrics {
-        let labels = [route, model, backend];
-        let outcome = |outcome: Outcome| {
-            self.rides.requests.with_label_values(&[route, model, backend, outcome.as_str()])
-        };
-        let tokens = |kind| self.rides.tokens.with_label_values(&[route, model, backend, kind]);
-        RideMetrics {
-            outcomes: Outcome::ALL.map(outcome),
-            ttft: self.rides.ttft.with_label_values(&labels),
-            tpot: self.rides.tpot.with_label_values(&labels),
-            duration: self.rides.duration.with_label_values(&labels),
-            prompt_tokens: tokens("prompt"),
-            output_tokens: tokens("output"),
-        }
+    /// The children for one route and backend; `slo` has the route's limits.
+    pub fn ride(&self, route: &str, model: &str, backend: &str, slo: &Slo) -> RideMetrics {
+        self.rides.children(route, model, backend, slo)
     }
 
     /// The children for one route's decisions.
     pub fn decisions(&self, route: &str) -> DecisionMetrics {
-        let count = |fallback| self.decisions.with_label_values(&[route, fallback]);
-        let [a, b, c, d, e, f, g] = Fallback::ALL.map(|fallback| count(fallback.as_str()));
-        DecisionMetrics([count("none"), a, b, c, d, e, f, g])
+        self.decisions.children(route)
     }
 
     /// Notes how long a decision took.
-    pub fn decided(&self, seconds: f64) {
-        self.decision_seconds.observe(seconds);
+    pub fn decided(&self, took: Duration) {
+        self.decisions.took(took);
     }
 
     /// Counts an error that Gearshift answers itself.
     pub fn error(&self, reason: Reason) {
-        self.errors.with_label_values(&[reason.as_str()]).inc();
+        self.errors.with_label_values(&[reason.as_str(), reason.source().as_str()]).inc();
     }
 
     /// Counts a further attempt.
@@ -227,109 +150,108 @@ impl Metrics {
     }
 
     /// Takes gauges that are read, not counted, before a scrape is answered.
-    pub fn read(&self, admission: &crate::admission::Admission) {
+    pub fn read(&self, admission: &Admission, snapshot: &Snapshot) {
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.gauges.in_flight.set(gauge(admission.in_flight()));
         self.gauges.buffered.set(gauge(admission.buffered()));
+        self.gauges.in_flight_limit.set(gauge(snapshot.config.limits.max_in_flight));
+        // Scrapes are answered one at a time, so that none sees it half filled.
+        self.gauges.serves.reset();
+        for (model, backend) in snapshot.offers() {
+            self.gauges.serves.with_label_values(&[model, backend]).set(1);
+        }
     }
 
     /// Removes the children of a route's decisions.
     pub fn forget_decisions(&self, route: &str) {
-        for label in Fallback::ALL.map(Fallback::as_str).into_iter().chain(["none"]) {
-            let _ = self.decisions.remove_label_values(&[route, label]);
-        }
+        self.decisions.forget(route);
     }
 
     /// Removes the children for one route and backend.
     pub fn forget(&self, route: &str, model: &str, backend: &str) {
-        for outcome in Outcome::ALL {
-            // Absent children are what is wanted.
-            let _ = self.rides.requests.remove_label_values(&[route, model, backend, outcome.as_str()]);
-        }
-        for kind in ["prompt", "output"] {
-            let _ = self.rides.tokens.remove_label_values(&[route, model, backend, kind]);
-        }
-        for family in [&self.rides.ttft, &self.rides.tpot, &self.rides.duration] {
-            let _ = family.remove_label_values(&[route, model, backend]);
-        }
+        self.rides.forget(route, model, backend);
     }
-}
 
-impl Rides {
-    fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let labels = ["route", "model", "backend"];
-        let histograms = |name, help| histograms(registry, name, help, &labels);
-        let counters =
-            |name, help, more| counters(registry, name, help, &[labels.as_slice(), &[more]].concat());
-        Ok(Self {
-            requests: counters(
-                "gearshift_requests_total",
-                "Forwarded requests by how they ended.",
-                "outcome",
-            )?,
-            ttft: histograms(
-                "gearshift_time_to_first_token_seconds",
-                "From the request's arrival to the first output of a streamed response.",
-            )?,
-            tpot: histograms(
-                "gearshift_time_per_output_token_seconds",
-                "Mean time per output token after the first, of a streamed response.",
-            )?,
-            duration: histograms(
-                "gearshift_request_duration_seconds",
-                "From the request's arrival to the end of a whole response.",
-            )?,
-            tokens: counters(
-                "gearshift_tokens_total",
-                "Tokens of whole responses, by the engine's count or, for output, by counting events.",
-                "kind",
-            )?,
-        })
+    /// Removes the children of a model on a backend that no longer serves it.
+    pub fn forget_offer(&self, model: &str, backend: &str) {
+        self.rides.forget_accuracy(model, backend);
     }
 }
 
 impl Gauges {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
         let gauge = |name, help| register(registry, IntGauge::new(name, help)?);
+        let info = |name, help, labels: &[&str]| {
+            register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let build = info("gearshift_build_info", "1, with the version that runs.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             reload_ok: gauge(
                 "gearshift_config_last_reload_successful",
                 "1 when the file on disk is the configuration that serves.",
             )?,
             in_flight: gauge("gearshift_in_flight_requests", "Requests being served.")?,
+            in_flight_limit: gauge(
+                "gearshift_in_flight_requests_limit",
+                "Requests served at once at most (`limits.max_in_flight`).",
+            )?,
             buffered: gauge("gearshift_buffered_body_bytes", "Request bodies held in memory.")?,
             connections: gauge("gearshift_client_connections", "Open client connections.")?,
             onnxruntime: gauge(
                 "gearshift_onnxruntime_available",
                 "1 when ONNX Runtime is loaded, so that a bundle could be run.",
             )?,
+            serves: info(
+                "gearshift_backend_serves",
+                "1 for each model that a backend serves; join with it to choose backends by model.",
+                &["model", "backend"],
+            )?,
         })
     }
 }
 
-fn register<C: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    family: C,
-) -> prometheus::Result<C> {
-    registry.register(Box::new(family.clone()))?;
-    Ok(family)
-}
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-}
+    use super::*;
 
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
-    register(registry, HistogramVec::new(options, labels)?)
+    const BACKENDS: usize = 1_000;
+
+    fn lines(registry: &Registry) -> usize {
+        let page = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        page.lines().filter(|line| !line.starts_with('#')).count()
+    }
+
+    #[test]
+    fn a_thousand_backends_are_so_many_lines_each_and_none_once_they_left() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let slo = Slo { ttft: Some(Duration::from_secs(1)), ..Slo::default() };
+        let before = lines(&registry);
+        let backends: Vec<_> = (0..BACKENDS).map(|number| format!("backend-{number}")).collect();
+        for backend in &backends {
+            metrics.ride("default", "model", backend, &slo).count(Outcome::Ok);
+        }
+        let each = (lines(&registry) - before) / BACKENDS;
+        assert!(each <= 130, "{each} lines a backend and route");
+
+        for backend in &backends {
+            metrics.forget("default", "model", backend);
+            metrics.forget_offer("model", backend);
+        }
+        assert_eq!(lines(&registry), before);
+    }
+
+    #[test]
+    fn decisions_of_a_route_that_left_are_gone() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let before = lines(&registry);
+        drop(metrics.decisions("chat"));
+        assert!(lines(&registry) > before);
+        metrics.forget_decisions("chat");
+        assert_eq!(lines(&registry), before);
+    }
 }

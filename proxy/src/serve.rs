@@ -2,16 +2,18 @@
 
 use std::{io, path::PathBuf, sync::Arc, thread};
 
-use gearshift_config::Config;
-use gearshift_selector::OnnxRuntime;
-use prometheus::Registry;
+use gearshift_config::{Config, ModelId};
+use gearshift_selector::{OnnxRuntime, controller::Traffic};
+use prometheus::{Registry, process_collector::ProcessCollector};
 use tokio::task::LocalSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     bundles::{Bundles, Learners},
-    control::{self, Control, admin, signals::Signals, watch::FileWatch},
+    control::{self, Control, Followed, admin, signals::Signals, watch::FileWatch},
+    controller::{self, Controller},
     fleet::Fleet,
+    live,
     metrics::Metrics,
     server::{self, Core},
     snapshot::Builder,
@@ -58,14 +60,18 @@ pub fn run(path: PathBuf) -> Result<(), ServeError> {
     LocalSet::new().block_on(&runtime, serve(path, file, config))
 }
 
-async fn serve(path: PathBuf, file: FileWatch, config: Arc<Config>) -> Result<(), ServeError> {
+async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(), ServeError> {
+    let gears = controller::first_gears(&written);
+    let config = gears.apply(&written);
     let registry = Registry::new();
+    registry.register(Box::new(ProcessCollector::for_self()))?;
     let metrics = Metrics::new(&registry)?;
     let runtime = load_onnxruntime(&config).map(Arc::new);
     metrics.onnxruntime(runtime.is_some());
     let (stop, abort, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut fleet = Fleet::new(TaskTracker::new(), ended.clone(), &registry)?;
     fleet.apply(&config)?;
+    fleet.hold(|backend| gears.holds(backend) && controller::shifts(&config, backend));
     let mut builder = Builder::default();
     let snapshot = control::build(&mut builder, &config, &fleet, &Learners::default(), &metrics);
     let bound = server::bind(&config.listeners, config.workers)?;
@@ -73,23 +79,57 @@ async fn serve(path: PathBuf, file: FileWatch, config: Arc<Config>) -> Result<()
     let listener =
         admin::bind(&config.admin).await.map_err(|source| ServeError::Admin { address, source })?;
 
-    let shared = Shared::new(snapshot, metrics);
+    let (reporters, inboxes) = live::queues(config.workers, &metrics);
+    let shared = Shared::new(snapshot, metrics, reporters);
+    let view = live::View::new(&config.observations);
+    let observer = live::start(
+        &config.observations,
+        inboxes,
+        view.clone(),
+        shared.live.clone(),
+        &shared.metrics.live,
+        ended.clone(),
+    )?;
     let bundles = Bundles::start(&config, runtime, &shared, ended.clone());
-    let state =
-        admin::State::new(registry, shared.clone(), config.clone(), fleet.roster(), bundles.operators);
+    let workload = asked(view.clone());
+    let metrics = shared.metrics.controller.clone();
+    let controller = Controller::start(&written, fleet.roster(), metrics, workload, ended.clone());
+    let operators = admin::Operators { bundles: bundles.operators, controller: controller.operators };
+    let state = admin::State::new(registry, shared.clone(), config.clone(), fleet.roster(), operators, view);
     let cores = start_cores(bound.cores, &shared, &stop, &abort)?;
     announce(&bound.addresses, listener.local_addr().unwrap_or(address), &config);
 
-    let control = Control::new(path, file, config, builder, fleet, shared, state.clone());
-    tokio::task::spawn_local(control.run(Signals::new()?, bundles.changes, stop.clone(), abort));
+    let shifting = (controller.configs, gears);
+    let control = Control::new(path, file, shifting, builder, fleet, shared, state.clone());
+    let followed = Followed { bundles: bundles.changes, gears: controller.changes };
+    tokio::task::spawn_local(control.run(Signals::new()?, followed, stop.clone(), abort));
     tokio::task::spawn_local(admin::serve(listener, state, ended.clone()));
     // Threads are joined elsewhere, so that this one can answer operators until the last stream has ended.
-    tokio::task::spawn_blocking(move || join(cores))
+    let served = tokio::task::spawn_blocking(move || join(cores))
         .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        .unwrap_or_else(|error| Err(io::Error::other(error)));
+    // Also after a core has failed: engines that are to end, and rows that wait, are not that core's alone.
     ended.cancel();
+    // Engines that are to end with this process.
+    controller.tasks.wait().await;
+    let observed = tokio::task::spawn_blocking(move || observer.join()).await;
+    if !matches!(observed, Ok(Ok(()))) {
+        tracing::error!("the observer panicked");
+    }
+    served?;
     tracing::info!("ended");
     Ok(())
+}
+
+/// What is asked of every model, for the profile controller.
+fn asked(observed: Arc<live::View>) -> controller::Workload {
+    Box::new(move |_| {
+        let windows = observed.windows.load();
+        let of = |(model, view): (&String, &live::ModelView)| {
+            Traffic::new(ModelId::new(model.as_str()), &view.window, view.classes.clone())
+        };
+        windows.iter().map(of).collect()
+    })
 }
 
 type CoreThread = thread::JoinHandle<io::Result<()>>;

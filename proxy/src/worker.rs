@@ -12,10 +12,13 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use gearshift_selector::Generation;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     admission::Admission,
+    bundles::Faults,
+    live::Reporter,
     metrics::Metrics,
     pace::Pace,
     snapshot::{Snapshot, Upstream},
@@ -31,16 +34,18 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Requests and bytes in flight.
     pub admission: Arc<Admission>,
+    /// Each core's way to the consumer of what it learns.
+    reporters: Vec<Arc<Reporter>>,
     draining: AtomicBool,
 }
 
 impl Shared {
     /// Shares a first snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Metrics) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, metrics: Metrics, reporters: Vec<Arc<Reporter>>) -> Arc<Self> {
         let admission = Admission::new();
         admission.limit(&snapshot.config.limits);
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
-        Arc::new(Self { live, metrics, admission, draining: AtomicBool::new(false) })
+        Arc::new(Self { live, metrics, admission, reporters, draining: AtomicBool::new(false) })
     }
 
     /// Swaps the snapshot; requests under way keep theirs.
@@ -73,6 +78,10 @@ pub struct Worker {
     pub core: usize,
     /// Whether its decisions keep to their time.
     pub pace: RefCell<Pace>,
+    /// Whether the active bundle keeps failing in them.
+    pub faults: RefCell<Faults<Generation>>,
+    /// Its way to the consumer of what it learns; every core that serves has one.
+    pub reporter: Option<Arc<Reporter>>,
     /// Tasks of this core.
     pub tasks: TaskTracker,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -85,9 +94,11 @@ impl Worker {
         let snapshot = RefCell::new(Cache::new(shared.live.clone()));
         let pools = Pools { pools: RefCell::default(), driver: Driver { tasks: tasks.clone() } };
         Rc::new(Self {
+            reporter: shared.reporters.get(core).cloned(),
             shared,
             core,
             pace: RefCell::default(),
+            faults: RefCell::default(),
             pools,
             rng: RefCell::new(fastrand::Rng::with_seed(seed)),
             tasks,

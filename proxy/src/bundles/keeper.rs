@@ -107,6 +107,7 @@ impl Keeper {
                     // Whoever asked may have gone.
                     let _ = answer.send(self.fulfil(wish).await);
                 }
+                () = fails(self.active.as_deref()) => self.drop_active().await,
                 () = compared(self.trial.as_deref()) => self.conclude().await,
                 () = folder.heard(self.plan.look_again()) => {}
             }
@@ -202,6 +203,17 @@ impl Keeper {
         }
     }
 
+    /// The active one keeps failing: the prior decides until another bundle is loaded.
+    async fn drop_active(&mut self) {
+        let Some(learner) = self.active.take() else { return };
+        let (name, reason) = (&learner.version.name, learner.failing.reason().await);
+        tracing::error!(bundle = %name, reason, "bundle dropped; the newest of the others decides, or the prior");
+        self.metrics.dropped(name);
+        self.plan.drop_active(reason.to_owned());
+        self.retired.push(learner);
+        self.publish().await;
+    }
+
     async fn end_trial(&mut self) {
         if let Some(shadow) = self.trial.take() {
             tracing::info!(bundle = %shadow.learner.version.name, "bundle no longer in shadow");
@@ -217,7 +229,7 @@ impl Keeper {
         let (version, cost) = (learner.version.clone(), learner.bundle.cost());
         tracing::info!(bundle = %version.name, created = %version.created, candidates = cost.candidates, "bundle activated");
         let before = self.plan.active().map(|old| old.name.as_str());
-        self.metrics.activated(&version.name, cost.candidates, before);
+        self.metrics.activated(&version.name, &version.created, cost.candidates, before);
         self.plan.activated(version);
     }
 
@@ -264,6 +276,14 @@ impl Keeper {
             Some(reason) => format!("bundle {wanted:?} was refused: {reason}"),
             None => format!("bundle {wanted:?} has gone"),
         })
+    }
+}
+
+/// Never, where none decides.
+async fn fails(active: Option<&Learner>) {
+    match active {
+        Some(learner) => drop(learner.failing.reason().await),
+        None => std::future::pending().await,
     }
 }
 

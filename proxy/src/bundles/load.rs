@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gearshift_selector::{Bundle, BundleError, Group, LoadOptions, OnnxRuntime};
 
-use super::{Learner, plan::Version, shelf::Found};
+use super::{Failing, Learner, plan::Version, shelf::Found};
 use crate::snapshot::Snapshot;
 
 /// Why a bundle is not used.
@@ -43,7 +43,7 @@ pub(super) async fn load(
             Group::with_bundle(model.group.backends().to_vec(), &bundle)?;
         }
         let heads = bundle.heads(cores)?;
-        Ok(Learner { version: Version::from(&found), bundle, heads })
+        Ok(Learner { version: Version::from(&found), bundle, heads, failing: Failing::default() })
     });
     loading.await.unwrap_or_else(|error| {
         Err(Refusal { reason: format!("it could not be loaded: {error}"), unfinished: false })

@@ -3,8 +3,10 @@
 //! ```text
 //!  folder ─ events ─▶ shelf (what is there) ─▶ plan (which one) ─▶ load, off the cores ─▶ shadow ─▶ next snapshot
 //!                                                │ refused: the one before decides on, and it is said why
+//!  where it decides ─ it keeps failing ─▶ dropped: the newest of the others decides, or the prior
 //! ```
 
+mod faults;
 pub mod keeper;
 mod load;
 mod pin;
@@ -21,6 +23,7 @@ use gearshift_selector::{Bundle, Heads, LoadOptions, OnnxRuntime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use faults::{Failing, Faults};
 pub use shadow::Shadow;
 
 use self::keeper::{Asked, Change, Keeper, Settings};
@@ -44,6 +47,8 @@ pub struct Learner {
     pub bundle: Bundle,
     /// A session for each core.
     pub heads: Heads,
+    /// Told when it keeps failing.
+    pub failing: Failing,
 }
 
 /// How operators reach the keeper.

@@ -119,10 +119,17 @@ impl Plan {
     /// It decides from now on.
     pub fn activated(&mut self, version: Version) {
         self.refused.remove(&version.name);
-        let before = self.active.replace(version);
-        let active = self.active.as_ref().map(|active| active.name.as_str());
-        if let Some(before) = before.filter(|before| active != Some(before.name.as_str())) {
-            self.previous = Some(before.name);
+        let name = version.name.clone();
+        let before = self.active.replace(version).map(|before| before.name);
+        let other = |before: &String| *before != name;
+        self.previous = before.filter(other).or(self.previous.take()).filter(other);
+    }
+
+    /// The active one failed where it decided. The newest of the others is next, older ones too; under a wish of an operator
+    /// none is.
+    pub fn drop_active(&mut self, reason: String) {
+        if let Some(version) = self.active.take() {
+            self.refuse(version, reason);
         }
     }
 
@@ -251,6 +258,25 @@ mod tests {
         let mended = found("bad", LATE, 3);
         assert_eq!(plan.refusal(&mended), None);
         assert_eq!(next(&plan, &[mended, good]), Some("bad"));
+    }
+
+    #[test]
+    fn after_one_that_failed_an_older_one_decides_but_not_against_a_wish() {
+        let mut plan = Plan::default();
+        let shelf = [found("new", LATE, 2), found("old", EARLY, 1)];
+        plan.activated(Version::from(&shelf[1]));
+        plan.activated(Version::from(&shelf[0]));
+        plan.drop_active("it failed".into());
+        assert_eq!((plan.active(), next(&plan, &shelf)), (None, Some("old")));
+        assert_eq!(plan.refusal(&shelf[0]), Some("it failed"));
+        plan.activated(Version::from(&shelf[1]));
+        assert_eq!((next(&plan, &shelf), plan.previous()), (None, None), "there is nothing to go back to");
+        plan.pin("new", &shelf).unwrap();
+        assert_eq!(next(&plan, &shelf), Some("new"), "an operator may have it tried again");
+        plan.activated(Version::from(&shelf[0]));
+        plan.drop_active("it failed".into());
+        assert_eq!(next(&plan, &shelf), None, "this one and no other");
+        assert_eq!(next(&plan, &[found("new", LATE, 3)]), Some("new"), "mended");
     }
 
     #[test]

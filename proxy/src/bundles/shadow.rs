@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use super::Learner;
 use crate::metrics::BundleMetrics;
 
-/// A bundle that fails more often than once in this many decisions is not activated.
-const DECISIONS_PER_FAILURE: u32 = 100;
+/// A bundle that fails more often than once in this many decisions is not activated, and does not stay active.
+pub(super) const DECISIONS_PER_FAILURE: u32 = 100;
 
 /// A bundle on trial.
 #[derive(Debug)]

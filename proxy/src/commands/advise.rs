@@ -136,6 +136,7 @@ fn answer(command: &Command) -> Result<Answer, String> {
         allow_lossy: command.allow_lossy,
         fixed: Knobs::default(),
         factors: learned.as_ref().map(Learned::factors).unwrap_or_default(),
+        level: learned.as_ref().and_then(Learned::level),
     };
     let (question, profiles) = match rate {
         Some(rate) => balanced(question, rate, learned.as_mut())?,

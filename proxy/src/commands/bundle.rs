@@ -1,6 +1,6 @@
-//! `gearshift bundle`: look at bundles, try one out, tell a running Gearshift which one to use.
+//! `gearshift bundle`: look at bundles, try one out, say what one is made of, tell a running Gearshift which one to use.
 
-mod ask;
+mod schema;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,8 @@ use gearshift_selector::{Bundle, LoadOptions, OnnxRuntime};
 use http::Method;
 use serde_json::Value;
 
-use self::ask::{Admin, ask};
+use super::ask::{Admin, ask};
+use crate::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -27,6 +28,12 @@ pub(crate) enum Command {
         /// Time that it may add to a decision, as `learner.budget` has it.
         #[arg(long, value_name = "TIME", default_value = "100us", value_parser = time)]
         budget: Duration,
+    },
+    /// Say which numbers a bundle's graphs are given and must say, in order, and their hash: for making one elsewhere.
+    Schema {
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
     /// List the bundles of a folder, newest first; with --admin, as a running Gearshift sees them.
     List {
@@ -62,6 +69,8 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> Result<String, String> {
     match command {
         Command::Verify { directory, onnxruntime, budget } => verify(&directory, onnxruntime, budget),
+        Command::Schema { output: Output::Text } => Ok(schema::table()),
+        Command::Schema { output: Output::Json } => Ok(format!("{:#}", schema::json())),
         Command::List { folder, admin } if admin.url.is_none() => list(&folder),
         Command::List { folder: _, admin } => ask(&admin, Method::GET, "/bundles").map(|view| seen(&view)),
         Command::Activate { id, admin } => activated(&admin, &format!("/bundles/{id}/activate")),

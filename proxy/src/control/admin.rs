@@ -1,30 +1,50 @@
 //! The listener for operators: metrics, liveness, readiness, and the state of fleet and configuration.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+mod seen;
+mod shifting;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use gearshift_config::{Admin, Config, Secret};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::Registry;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bundles::{Operators, keeper::Wish},
+    bundles::{self, keeper::Wish},
     clock,
+    console::{self, Events},
+    controller,
     fleet::Roster,
-    listing,
+    listing, live, metrics,
     worker::Shared,
 };
 
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What operators may ask for things.
+#[derive(Debug)]
+pub struct Operators {
+    /// The keeper of bundles.
+    pub bundles: bundles::Operators,
+    /// The profile controller.
+    pub controller: controller::Operators,
+}
 
 /// What operators may see.
 #[derive(Debug)]
@@ -35,7 +55,10 @@ pub struct State {
     config: ArcSwap<Config>,
     fleet: Roster,
     refused: ArcSwapOption<String>,
-    bundles: Operators,
+    /// What the last reload changed.
+    changes: ArcSwap<Vec<String>>,
+    operators: Operators,
+    observed: Arc<live::View>,
 }
 
 impl State {
@@ -45,7 +68,8 @@ impl State {
         shared: Arc<Shared>,
         config: Arc<Config>,
         fleet: Roster,
-        bundles: Operators,
+        operators: Operators,
+        observed: Arc<live::View>,
     ) -> Arc<Self> {
         Arc::new(Self {
             registry,
@@ -54,12 +78,18 @@ impl State {
             config: ArcSwap::new(config),
             fleet,
             refused: ArcSwapOption::empty(),
-            bundles,
+            changes: ArcSwap::default(),
+            operators,
+            observed,
         })
     }
 
     /// A configuration has been taken over.
     pub fn configured(&self, config: Arc<Config>) {
+        let changes = console::changes(&self.config.load().redacted(), &config.redacted());
+        if !changes.is_empty() {
+            self.changes.store(Arc::new(changes));
+        }
         self.config.store(config);
     }
 
@@ -68,10 +98,24 @@ impl State {
         self.refused.store(refused.map(Arc::new));
     }
 
+    /// What is asked for in one piece, or the live stream.
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Either<Full<Bytes>, Events>> {
+        if request.method() == Method::GET && request.uri().path() == "/events" {
+            if !self.allowed(request.headers()) {
+                return unauthorized().map(|text| Either::Left(Full::new(text)));
+            }
+            return seen::events(self).map(Either::Right);
+        }
+        self.answer(request).await.map(|text| Either::Left(Full::new(text)))
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
         let path = request.uri().path();
         if request.method() == Method::POST && path.starts_with("/bundles/") {
             return self.bundle_wish(request).await;
+        }
+        if request.method() == Method::POST && path.starts_with(shifting::PLACE) {
+            return self.shifting_wish(request).await;
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
@@ -80,7 +124,11 @@ impl State {
         match path {
             "/livez" => return plain(StatusCode::OK, "ok\n"),
             "/readyz" => return self.readiness(),
+            console::PAGE => return to_console(),
             _ => {}
+        }
+        if let Some(file) = console::asset(path) {
+            return file;
         }
         if !self.allowed(request.headers()) {
             return unauthorized();
@@ -90,19 +138,21 @@ impl State {
             "/metrics" => self.metrics(),
             "/fleet" => listing::json(StatusCode::OK, &self.fleet_state()),
             "/config" => listing::json(StatusCode::OK, &self.config_state()),
-            "/bundles" => listing::json(StatusCode::OK, &self.bundles.state.view()),
-            _ => plain(StatusCode::NOT_FOUND, PLACES),
+            "/bundles" => listing::json(StatusCode::OK, &self.operators.bundles.state.view()),
+            "/controller" => listing::json(StatusCode::OK, &self.operators.controller.board.view()),
+            "/decisions" => listing::json(StatusCode::OK, &self.decisions()),
+            "/workload" => listing::json(StatusCode::OK, &self.workload()),
+            _ => match path.strip_prefix("/decisions/") {
+                Some(id) => self.decision(id),
+                None => plain(StatusCode::NOT_FOUND, PLACES),
+            },
         }
     }
 
     /// `POST /bundles/ID/activate`, `/bundles/rollback`, `/bundles/newest`; answered when it is done.
     async fn bundle_wish(&self, request: Request<Incoming>) -> Response<Bytes> {
-        if !self.allowed(request.headers()) {
-            return unauthorized();
-        }
-        // Browsers name where a request comes from; no page has any business here.
-        if request.headers().contains_key(header::ORIGIN) {
-            return plain(StatusCode::FORBIDDEN, "not from a web page\n");
+        if let Some(refusal) = self.refusal(request.headers()) {
+            return refusal;
         }
         let path = request.uri().path().trim_start_matches("/bundles/");
         let wish = match path.split_once('/') {
@@ -117,16 +167,36 @@ impl State {
             }
         };
         let refused = |reason: &str| listing::json(StatusCode::CONFLICT, &json!({"error": reason}));
-        if let Some(off) = self.bundles.state.off() {
+        if let Some(off) = self.operators.bundles.state.off() {
             return refused(&format!("bundles are not used: {off}"));
         }
         let (answer, answered) = oneshot::channel();
-        let asked = self.bundles.wishes.send((wish, answer)).await.is_ok();
+        let asked = self.operators.bundles.wishes.send((wish, answer)).await.is_ok();
         match if asked { answered.await.ok() } else { None } {
             Some(Ok(active)) => listing::json(StatusCode::OK, &json!({"active": active})),
             Some(Err(reason)) => refused(&reason),
             None => refused("Gearshift is shutting down"),
         }
+    }
+
+    /// Why nothing may be changed by this request, where so.
+    fn refusal(&self, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        if !self.allowed(headers) {
+            return Some(unauthorized());
+        }
+        // Browsers name where a request comes from; no page but the console has any business here.
+        let foreign = headers.get(header::ORIGIN).is_some_and(|origin| !self.own(origin, headers));
+        foreign.then(|| plain(StatusCode::FORBIDDEN, "not from a web page but the console\n"))
+    }
+
+    /// Whether a page of this listener asks. Without a token the name it was reached by must be an address: any name may be made
+    /// to lead here by whoever owns it.
+    fn own(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        let same = origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
+        let named = host.parse::<SocketAddr>().is_err() && host.parse::<IpAddr>().is_err();
+        let local = host.split(':').next() == Some("localhost");
+        same && (self.token.is_some() || local || !named)
     }
 
     fn allowed(&self, headers: &HeaderMap) -> bool {
@@ -150,14 +220,8 @@ impl State {
     }
 
     fn metrics(&self) -> Response<Bytes> {
-        self.shared.metrics.read(&self.shared.admission);
-        let mut text = Vec::new();
-        let encoder = TextEncoder::new();
-        if let Err(error) = encoder.encode(&self.registry.gather(), &mut text) {
-            tracing::error!(%error, "metrics cannot be rendered");
-            return plain(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be rendered\n");
-        }
-        let mut response = Response::new(Bytes::from(text));
+        self.shared.metrics.read(&self.shared.admission, &self.shared.live.load());
+        let mut response = Response::new(Bytes::from(metrics::page(&self.registry.gather())));
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
@@ -179,15 +243,27 @@ impl State {
         })
     }
 
+    /// What requests look like now, by model and route.
+    fn workload(&self) -> Value {
+        json!({"half_life_s": self.observed.half_life_s, "models": &**self.observed.windows.load()})
+    }
+
     fn config_state(&self) -> Value {
         json!({
             "config": self.config.load().redacted(),
             "last_reload_error": self.refused.load().as_deref(),
+            "last_change": &**self.changes.load(),
         })
     }
 }
 
-const PLACES: &str = "/metrics /livez /readyz /fleet /config /bundles\n";
+const PLACES: &str = "/console/ /metrics /livez /readyz /fleet /config /decisions /decisions/REQUEST-ID /workload /bundles /controller /events\n";
+
+fn to_console() -> Response<Bytes> {
+    let mut answer = plain(StatusCode::PERMANENT_REDIRECT, "the console is at /console/\n");
+    answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(console::PLACE));
+    answer
+}
 
 fn unauthorized() -> Response<Bytes> {
     let mut refusal = plain(StatusCode::UNAUTHORIZED, "a bearer token is needed (`admin.token`)\n");
@@ -232,7 +308,7 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationTo
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {
                 let state = state.clone();
-                async move { Ok::<_, Infallible>(state.answer(request).await.map(Full::new)) }
+                async move { Ok::<_, Infallible>(state.respond(request).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);

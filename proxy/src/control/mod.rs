@@ -11,13 +11,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use gearshift_config::{Config, RouteId};
-use tokio::sync::mpsc;
+use gearshift_config::{Config, Observations, RouteId};
+use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 
 use self::{signals::Signals, watch::FileWatch};
 use crate::{
     bundles::{Learners, keeper::Change},
+    controller::{self, Gears},
     fleet::{Fleet, FleetError},
     metrics::Metrics,
     snapshot::{Builder, Snapshot},
@@ -28,12 +29,26 @@ use crate::{
 pub struct Control {
     path: PathBuf,
     file: FileWatch,
+    /// As the file has it.
+    written: Arc<Config>,
+    /// With every backend in its gear.
     config: Arc<Config>,
+    gears: Gears,
+    /// Tells the controller what the file says.
+    configs: channel::Sender<Arc<Config>>,
     builder: Builder,
     fleet: Fleet,
     shared: Arc<Shared>,
     state: Arc<admin::State>,
     learners: Learners,
+}
+
+/// What the control runtime follows.
+pub struct Followed {
+    /// New bundles.
+    pub bundles: mpsc::Receiver<Change>,
+    /// Backends in other profiles.
+    pub gears: mpsc::Receiver<controller::Change>,
 }
 
 /// Why a reload was refused.
@@ -50,21 +65,23 @@ impl Control {
     pub fn new(
         path: PathBuf,
         file: FileWatch,
-        config: Arc<Config>,
+        (configs, gears): (channel::Sender<Arc<Config>>, Gears),
         builder: Builder,
         fleet: Fleet,
         shared: Arc<Shared>,
         state: Arc<admin::State>,
     ) -> Self {
         let learners = Learners::default();
-        Self { path, file, config, builder, fleet, shared, state, learners }
+        let written = configs.borrow().clone();
+        let config = gears.apply(&written);
+        Self { path, file, written, config, gears, configs, builder, fleet, shared, state, learners }
     }
 
     /// Follows file, fleet, bundles and signals until told to end; then cancels `stop`, and `abort` at the second word.
     pub async fn run(
         mut self,
         mut signals: Signals,
-        mut bundles: mpsc::Receiver<Change>,
+        mut followed: Followed,
         stop: CancellationToken,
         abort: CancellationToken,
     ) {
@@ -73,7 +90,8 @@ impl Control {
             tokio::select! {
                 () = self.file.changed() => self.reload(),
                 _ = news.changed() => self.rebuild(),
-                Some(change) = bundles.recv() => self.learn(change),
+                Some(change) = followed.bundles.recv() => self.learn(change),
+                Some(change) = followed.gears.recv() => self.shift(change),
                 signal = signals.next() => match signal {
                     signals::Signal::Reload => self.reload(),
                     signals::Signal::End => break,
@@ -81,12 +99,24 @@ impl Control {
             }
         }
         // Nobody waits for an answer then.
-        drop(bundles);
+        drop(followed.bundles);
         tracing::info!("shutting down: open streams may finish; interrupt again to cut them");
         self.shared.drain();
         stop.cancel();
-        while signals.next().await != signals::Signal::End {}
+        loop {
+            tokio::select! {
+                // What finishes may still be routed: a switch under way goes on.
+                Some(change) = followed.gears.recv() => self.shift(change),
+                signal = signals.next() => match signal {
+                    signals::Signal::End => break,
+                    signals::Signal::Reload => {}
+                },
+            }
+        }
         abort.cancel();
+        while let Some(change) = followed.gears.recv().await {
+            self.shift(change);
+        }
     }
 
     /// Reads the file; a bad one changes nothing but a metric and the log.
@@ -106,13 +136,34 @@ impl Control {
     }
 
     fn try_reload(&mut self) -> Result<(), ReloadError> {
-        let config = Arc::new(gearshift_config::load(&self.path)?);
-        warn_of_fixed_parts(&self.config, &config);
-        self.fleet.apply(&config)?;
-        self.config = config;
-        self.rebuild();
+        let written = Arc::new(gearshift_config::load(&self.path)?);
+        warn_of_fixed_parts(&self.written, &written);
+        self.apply(written)?;
         self.state.configured(self.config.clone());
+        self.configs.send_replace(self.written.clone());
         Ok(())
+    }
+
+    /// Takes over a configuration, every backend in its gear.
+    fn apply(&mut self, written: Arc<Config>) -> Result<(), FleetError> {
+        let config = self.gears.apply(&written);
+        self.fleet.apply(&config)?;
+        self.fleet.hold(|backend| self.gears.holds(backend) && controller::shifts(&config, backend));
+        (self.written, self.config) = (written, config);
+        self.rebuild();
+        Ok(())
+    }
+
+    /// Puts backends into other gears.
+    fn shift(&mut self, change: controller::Change) {
+        let before = std::mem::replace(&mut self.gears, change.gears);
+        if let Err(error) = self.apply(self.written.clone()) {
+            tracing::error!(%error, "the backends' profiles cannot be taken over");
+            self.gears = before;
+        }
+        self.state.configured(self.config.clone());
+        // The controller may have ended.
+        let _ = change.done.send(());
     }
 
     /// Takes over a bundle, or what is on trial.
@@ -139,6 +190,9 @@ fn forget_what_left(metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
     for (route, model, backend) in old.rides().difference(&kept) {
         metrics.forget(route, model, backend);
     }
+    for (model, backend) in old.offers().difference(&new.offers()) {
+        metrics.forget_offer(model, backend);
+    }
     let is_kept = |id: &RouteId| new.routes.iter().any(|entry| entry.route.id == *id);
     for route in old.routes.iter().map(|entry| &entry.route.id).filter(|id| !is_kept(id)) {
         metrics.forget_decisions(route.as_str());
@@ -161,6 +215,11 @@ fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// What of the section is read once; the rest comes with the snapshot.
+fn fixed(settings: &Observations) -> Observations {
+    Observations { sample: 1.0, explore: 0.0, explore_max_loss: 0.0, ..settings.clone() }
+}
+
 /// Some settings are read once.
 fn warn_of_fixed_parts(old: &Config, new: &Config) {
     for (part, changed) in [
@@ -168,6 +227,8 @@ fn warn_of_fixed_parts(old: &Config, new: &Config) {
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
         ("learner", old.learner != new.learner),
+        ("controller.state", old.controller.state != new.controller.state),
+        ("observations", fixed(&old.observations) != fixed(&new.observations)),
         ("paths", old.paths != new.paths),
     ] {
         if changed {

@@ -3,14 +3,14 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use gearshift_config::{Backend, BackendId, Fleet as Settings};
-use gearshift_selector::{Availability, BackendState, InFlight, Moment};
+use gearshift_config::{Backend, BackendId, Declared, Fleet as Settings};
+use gearshift_selector::{Availability, BackendState, Claim, InFlight, Moment};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -31,6 +31,8 @@ pub struct Member {
     report: watch::Sender<Report>,
     pub(super) counters: Counters,
     check_now: Notify,
+    /// The profile controller has it.
+    held: AtomicBool,
 }
 
 /// What the configuration says of a backend, as a watcher needs it.
@@ -162,6 +164,7 @@ impl Member {
             report: watch::Sender::new(report),
             counters: Counters::default(),
             check_now: Notify::new(),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -193,6 +196,44 @@ impl Member {
     /// Where the engine's word differs from the configuration's.
     pub fn mismatches(&self) -> Vec<Mismatch> {
         self.report.borrow().mismatches.clone()
+    }
+
+    /// Whether requests might go there by what its watcher found, whoever holds it.
+    pub fn found(&self) -> Availability {
+        self.report.borrow().availability
+    }
+
+    /// Since when the watcher has found so.
+    pub fn found_since(&self) -> Moment {
+        self.report.borrow().since
+    }
+
+    /// What the watcher asks it by.
+    pub(crate) fn target(&self) -> Target {
+        self.assignment().target.clone()
+    }
+
+    /// Takes it out of routing, or gives it back.
+    pub(super) fn hold(&self, held: bool) {
+        if self.held.swap(held, Relaxed) != held {
+            self.found_to_be(self.found());
+        }
+    }
+
+    /// Tells the selector what the watcher found, unless the profile controller has the backend.
+    pub(super) fn found_to_be(&self, availability: Availability) {
+        let held = self.held.load(Relaxed);
+        self.state.set_availability(if held { Availability::Shifting } else { availability });
+    }
+
+    /// How long the backend has been in the state it is in, at `now`.
+    pub(super) fn in_state_for(&self, now: Moment) -> Duration {
+        between(self.report.borrow().since, now)
+    }
+
+    /// Use of the engine's prefix cache, where it tells.
+    pub(super) fn prefix_cache(&self) -> Option<PrefixCache> {
+        self.report.borrow().prefix
     }
 
     /// Has the backend's health checked at once, as after a connection that failed.
@@ -243,10 +284,27 @@ impl Member {
         let (report, assignment) = (self.report.borrow().clone(), self.assignment());
         let connector = assignment.target.connector();
         let (ttft_factor, tpot_factor, samples) = self.state.calibration();
+        let (ttft_drift, tpot_drift) = self.state.drift();
         MemberView {
             id: self.id.clone(),
+            model: match &assignment.backend.model {
+                Declared::Is(model) => model.as_str().to_owned(),
+                Declared::Detect => "detect".to_owned(),
+            },
+            hardware: assignment.backend.hardware.as_ref().map(|hardware| match hardware.count {
+                1 => hardware.id.as_str().to_owned(),
+                count => format!("{count} × {}", hardware.id),
+            }),
+            profile: match &assignment.backend.profile {
+                Declared::Is(profile) => profile.id.as_str().to_owned(),
+                Declared::Detect => "detected".to_owned(),
+            },
             url: format!("{}://{}{}", connector.scheme(), connector.authority(), assignment.backend.url.path),
-            availability: availability_name(report.availability),
+            availability: availability_name(if self.held.load(Relaxed) {
+                Availability::Shifting
+            } else {
+                report.availability
+            }),
             since_seconds: between(report.since, now).as_secs_f64(),
             failed_checks: report.failures,
             last_error: report.last_error.map(|failure| ErrorView {
@@ -263,7 +321,8 @@ impl Member {
             detected: self.detected(),
             mismatches: report.mismatches,
             in_flight: InFlightView::new(self.state.in_flight()),
-            calibration: CalibrationView { ttft_factor, tpot_factor, samples },
+            calibration: CalibrationView { ttft_factor, tpot_factor, ttft_drift, tpot_drift, samples },
+            contradicted: Claim::ALL.into_iter().filter(|&claim| self.state.contradicts(claim)).collect(),
         }
     }
 }
@@ -278,6 +337,7 @@ pub(super) fn availability_name(availability: Availability) -> &'static str {
         Availability::Down => "down",
         Availability::Hung => "hung",
         Availability::Draining => "draining",
+        Availability::Shifting => "shifting",
     }
 }
 
@@ -286,9 +346,16 @@ pub(super) fn availability_name(availability: Availability) -> &'static str {
 pub struct MemberView {
     /// Its name.
     pub id: BackendId,
+    /// The model, as configured; `detect` where the engine is asked.
+    pub model: String,
+    /// What it runs on, as configured.
+    pub hardware: Option<String>,
+    /// The profile it is in; `detected` where the engine is asked.
+    pub profile: String,
     /// Where it listens.
     pub url: String,
-    /// Whether requests may go there: `unknown`, `ready`, `probation`, `asleep`, `down`, `hung` or `draining`.
+    /// Whether requests may go there: `unknown`, `ready`, `probation`, `asleep`, `down`, `hung`,
+    /// `draining` or `shifting`.
     pub availability: &'static str,
     /// For how long that has been so.
     pub since_seconds: f64,
@@ -308,6 +375,8 @@ pub struct MemberView {
     pub in_flight: InFlightView,
     /// How far the engine is from the prior.
     pub calibration: CalibrationView,
+    /// What of its claims the measurements contradict: `prefill`, `decode`, `network`.
+    pub contradicted: Vec<Claim>,
 }
 
 /// A failure, for the admin API.
@@ -357,6 +426,10 @@ pub struct CalibrationView {
     pub ttft_factor: f64,
     /// Of the time per output token.
     pub tpot_factor: f64,
+    /// The first over what it usually was in the last ten minutes.
+    pub ttft_drift: f64,
+    /// The second over what it usually was.
+    pub tpot_drift: f64,
     /// Outcomes learned from.
     pub samples: u64,
 }

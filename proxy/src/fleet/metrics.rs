@@ -1,21 +1,25 @@
 //! The fleet's metrics.
 //!
 //! They are read off the members when somebody scrapes: ages are exact, and a backend that left is gone from them.
+//! What is read goes straight into the form that is rendered: at 1,000 backends, families of the crate's own that are
+//! filled and read again took most of a scrape's time (`benches/scrape.rs`).
 
-use gearshift_selector::{Availability, ScrapedLoad};
+use std::{collections::HashMap, sync::Arc};
+
+use gearshift_config::Declared;
+use gearshift_selector::{Availability, Claim, ScrapedLoad};
 use prometheus::{
-    GaugeVec, IntCounterVec, IntGaugeVec, Opts,
     core::{Collector, Desc},
-    proto::MetricFamily,
+    proto::{self, LabelPair, Metric, MetricFamily, MetricType},
 };
 
 use super::{
     Roster,
-    member::{Counters, Member, availability_name},
+    member::{Counters, Member, PrefixCache, availability_name},
 };
 use crate::clock::{self, between};
 
-const AVAILABILITIES: [Availability; 7] = [
+const AVAILABILITIES: [Availability; 8] = [
     Availability::Unknown,
     Availability::Ready,
     Availability::Probation,
@@ -23,6 +27,7 @@ const AVAILABILITIES: [Availability; 7] = [
     Availability::Down,
     Availability::Hung,
     Availability::Draining,
+    Availability::Shifting,
 ];
 
 /// A gauge with one number for each backend, or none where it is not known.
@@ -32,7 +37,7 @@ struct Gauge {
     read: fn(&Member) -> Option<f64>,
 }
 
-const GAUGES: [Gauge; 8] = [
+const GAUGES: [Gauge; 13] = [
     Gauge {
         name: "gearshift_backend_scrape_age_seconds",
         help: "Age of the last good reading of the engine's load.",
@@ -64,6 +69,31 @@ const GAUGES: [Gauge; 8] = [
         read: |member| Some(member.state().in_flight().requests.into()),
     },
     Gauge {
+        name: "gearshift_backend_in_flight_prefill_tokens",
+        help: "Prompt tokens this router has sent there whose first output has not come back.",
+        read: |member| Some(to_f64(member.state().in_flight().prefill_tokens)),
+    },
+    Gauge {
+        name: "gearshift_backend_round_trip_seconds",
+        help: "Network round trip to the backend, smoothed; 1 ms until one is measured.",
+        read: |member| Some(member.state().round_trip_s()),
+    },
+    Gauge {
+        name: "gearshift_backend_recent_failures",
+        help: "Failures to connect and refusals, halving every ten seconds.",
+        read: |member| Some(member.state().recent_failures(clock::now())),
+    },
+    Gauge {
+        name: "gearshift_backend_state_seconds",
+        help: "How long the backend has been in the state it is in.",
+        read: |member| Some(member.in_state_for(clock::now()).as_secs_f64()),
+    },
+    Gauge {
+        name: "gearshift_backend_price_usd_per_hour",
+        help: "Price of the whole engine, where it is known.",
+        read: |member| member.backend().price_usd_per_hour,
+    },
+    Gauge {
         name: "gearshift_backend_mismatches",
         help: "Differences between what the configuration declares and what the engine says.",
         read: |member| u32::try_from(member.mismatches().len()).ok().map(f64::from),
@@ -84,102 +114,211 @@ fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// All families, empty.
-struct Families {
-    gauges: Vec<GaugeVec>,
-    availability: IntGaugeVec,
-    calibration: GaugeVec,
-    health_checks: IntCounterVec,
-    scrapes: IntCounterVec,
-    detections: IntCounterVec,
+/// Takes a family's values of one backend: the other labels' values, and the number.
+type Put<'a> = dyn FnMut(&[&str], f64) + 'a;
+
+/// A family with labels beside the backend's.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    read: fn(&Member, &mut Put<'_>),
 }
 
-impl Families {
-    fn new() -> prometheus::Result<Self> {
-        let gauges =
-            GAUGES.iter().map(|gauge| GaugeVec::new(Opts::new(gauge.name, gauge.help), &["backend"]));
-        let counter = |what: &str, help: &str| {
-            IntCounterVec::new(
-                Opts::new(format!("gearshift_backend_{what}_total"), format!("{help}, by how they went.")),
-                &["backend", "result"],
-            )
-        };
-        Ok(Self {
-            gauges: gauges.collect::<Result<_, _>>()?,
-            availability: IntGaugeVec::new(
-                Opts::new(
-                    "gearshift_backend_available",
-                    "1 for the state the backend is in, 0 for the others.",
-                ),
-                &["backend", "state"],
-            )?,
-            calibration: GaugeVec::new(
-                Opts::new("gearshift_backend_calibration_ratio", "Measured over predicted."),
-                &["backend", "target"],
-            )?,
-            health_checks: counter("health_checks", "Health checks")?,
-            scrapes: counter("scrapes", "Scrapes of the engine's metrics")?,
-            detections: counter("detections", "Questions to the engine about what it serves")?,
-        })
-    }
-
-    fn all(&self) -> impl Iterator<Item = &dyn Collector> {
-        let others: [&dyn Collector; 5] =
-            [&self.availability, &self.calibration, &self.health_checks, &self.scrapes, &self.detections];
-        self.gauges.iter().map(|gauge| gauge as &dyn Collector).chain(others)
-    }
-
-    fn fill(&self, member: &Member) {
-        let (id, state) = (member.id().as_str(), member.state());
-        for (gauge, family) in GAUGES.iter().zip(&self.gauges) {
-            if let Some(value) = (gauge.read)(member) {
-                family.with_label_values(&[id]).set(value);
+const FAMILIES: [Family; 9] = [
+    Family {
+        name: "gearshift_backend_info",
+        help: "1, with what the backend runs on and how it is set up, as configured; join with it by backend.",
+        kind: MetricType::GAUGE,
+        labels: &["hardware", "accelerators", "profile"],
+        read: describe,
+    },
+    Family {
+        name: "gearshift_backend_available",
+        help: "1 for the state the backend is in, 0 for the others.",
+        kind: MetricType::GAUGE,
+        labels: &["state"],
+        read: |member, put| {
+            let now = member.state().availability();
+            for state in AVAILABILITIES {
+                put(&[availability_name(state)], f64::from(u8::from(state == now)));
             }
+        },
+    },
+    Family {
+        name: "gearshift_backend_calibration_ratio",
+        help: "Measured over predicted.",
+        kind: MetricType::GAUGE,
+        labels: &["target"],
+        read: |member, put| {
+            let (ttft, tpot, _) = member.state().calibration();
+            put(&["ttft"], ttft);
+            put(&["tpot"], tpot);
+        },
+    },
+    Family {
+        name: "gearshift_backend_drift_ratio",
+        help: "Measured now over measured in the last ten minutes.",
+        kind: MetricType::GAUGE,
+        labels: &["target"],
+        read: |member, put| {
+            let (ttft, tpot) = member.state().drift();
+            put(&["ttft"], ttft);
+            put(&["tpot"], tpot);
+        },
+    },
+    Family {
+        name: "gearshift_backend_claim_contradicted",
+        help: "1 where measurements contradict what is claimed: hardware and cache by the time to first token (prefill), \
+               bandwidth by the time per token (decode), nearness by the round trip (network).",
+        kind: MetricType::GAUGE,
+        labels: &["claim"],
+        read: |member, put| {
+            for claim in Claim::ALL {
+                put(&[claim.as_str()], f64::from(u8::from(member.state().contradicts(claim))));
+            }
+        },
+    },
+    Family {
+        name: "gearshift_backend_health_checks_total",
+        help: "Health checks, by how they went.",
+        kind: MetricType::COUNTER,
+        labels: &["result"],
+        read: |member, put| {
+            for (check, name) in Counters::CHECKS {
+                put(&[name], to_f64(member.counters.checks(check)));
+            }
+        },
+    },
+    Family {
+        name: "gearshift_backend_scrapes_total",
+        help: "Scrapes of the engine's metrics, by how they went.",
+        kind: MetricType::COUNTER,
+        labels: &["result"],
+        read: |member, put| {
+            for (result, name) in Counters::SCRAPES {
+                put(&[name], to_f64(member.counters.scrapes(result)));
+            }
+        },
+    },
+    Family {
+        name: "gearshift_backend_detections_total",
+        help: "Questions to the engine about what it serves, by how they went.",
+        kind: MetricType::COUNTER,
+        labels: &["result"],
+        read: |member, put| {
+            for (ok, name) in Counters::DETECTIONS {
+                put(&[name], to_f64(member.counters.detections(ok)));
+            }
+        },
+    },
+    Family {
+        name: "gearshift_backend_prefix_cache_tokens_total",
+        help: "Prompt tokens the engine has looked up in its prefix cache, as scraped, by whether they were there.",
+        kind: MetricType::COUNTER,
+        labels: &["result"],
+        read: |member, put| {
+            if let Some(PrefixCache { queries, hits }) = member.prefix_cache() {
+                put(&["hit"], hits.max(0.0));
+                put(&["miss"], (queries - hits).max(0.0));
+            }
+        },
+    },
+];
+
+fn describe(member: &Member, put: &mut Put<'_>) {
+    let backend = member.backend();
+    let hardware = backend.hardware.as_ref();
+    let accelerators = hardware.map_or_else(String::new, |hardware| hardware.count.to_string());
+    let hardware = hardware.map_or("unknown", |hardware| hardware.id.as_str());
+    let profile = match &backend.profile {
+        Declared::Is(profile) => profile.id.as_str(),
+        Declared::Detect => "detected",
+    };
+    put(&[hardware, &accelerators, profile], 1.0);
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+fn metric(kind: MetricType, labels: Vec<LabelPair>, value: f64) -> Metric {
+    let mut metric = Metric::from_label(labels);
+    if kind == MetricType::COUNTER {
+        let mut counter = proto::Counter::default();
+        counter.set_value(value);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(value);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+impl Gauge {
+    fn collect(&self, members: &[Arc<Member>]) -> MetricFamily {
+        let read = |member: &Arc<Member>| {
+            let value = (self.read)(member)?;
+            Some(metric(MetricType::GAUGE, vec![label("backend", member.id().as_str())], value))
+        };
+        family(self.name, self.help, MetricType::GAUGE, members.iter().filter_map(read).collect())
+    }
+}
+
+impl Family {
+    fn collect(&self, members: &[Arc<Member>]) -> MetricFamily {
+        let mut metrics = Vec::new();
+        for member in members {
+            (self.read)(member, &mut |values, value| {
+                let others = self.labels.iter().zip(values).map(|(name, value)| label(name, value));
+                let labels = std::iter::once(label("backend", member.id().as_str())).chain(others);
+                metrics.push(metric(self.kind, labels.collect(), value));
+            });
         }
-        let now = state.availability();
-        for availability in AVAILABILITIES {
-            let is = i64::from(availability == now);
-            self.availability.with_label_values(&[id, availability_name(availability)]).set(is);
-        }
-        let (ttft, tpot, _) = state.calibration();
-        self.calibration.with_label_values(&[id, "ttft"]).set(ttft);
-        self.calibration.with_label_values(&[id, "tpot"]).set(tpot);
-        for (check, name) in Counters::CHECKS {
-            self.health_checks.with_label_values(&[id, name]).inc_by(member.counters.checks(check));
-        }
-        for (result, name) in Counters::SCRAPES {
-            self.scrapes.with_label_values(&[id, name]).inc_by(member.counters.scrapes(result));
-        }
-        for (ok, name) in Counters::DETECTIONS {
-            self.detections.with_label_values(&[id, name]).inc_by(member.counters.detections(ok));
-        }
+        family(self.name, self.help, self.kind, metrics)
     }
 }
 
 /// Reads the families off the members.
 pub(super) struct FleetCollector {
     roster: Roster,
-    /// Only describes; each collection fills its own.
-    families: Families,
+    descriptions: Vec<Desc>,
 }
 
 impl FleetCollector {
     pub(super) fn new(roster: Roster) -> prometheus::Result<Self> {
-        Ok(Self { roster, families: Families::new()? })
+        let describe = |name: &str, help: &str, labels: &[&str]| {
+            let labels = std::iter::once("backend").chain(labels.iter().copied()).map(str::to_owned);
+            Desc::new(name.to_owned(), help.to_owned(), labels.collect(), HashMap::default())
+        };
+        let gauges = GAUGES.iter().map(|gauge| describe(gauge.name, gauge.help, &[]));
+        let families = FAMILIES.iter().map(|family| describe(family.name, family.help, family.labels));
+        Ok(Self { roster, descriptions: gauges.chain(families).collect::<Result<_, _>>()? })
     }
 }
 
 impl Collector for FleetCollector {
     fn desc(&self) -> Vec<&Desc> {
-        self.families.all().flat_map(Collector::desc).collect()
+        self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        // The same names were accepted in `new`.
-        let Ok(families) = Families::new() else { return Vec::new() };
-        for member in self.roster.members().iter() {
-            families.fill(member);
-        }
-        families.all().flat_map(Collector::collect).collect()
+        let members = self.roster.members();
+        let gauges = GAUGES.iter().map(|gauge| gauge.collect(&members));
+        gauges.chain(FAMILIES.iter().map(|family| family.collect(&members))).collect()
     }
 }

@@ -16,7 +16,7 @@ mod hang;
 mod member;
 mod metrics;
 mod mismatch;
-mod probe;
+pub(crate) mod probe;
 mod scrape;
 mod watch;
 
@@ -144,6 +144,14 @@ impl Fleet {
     /// A view of the members that follows the fleet.
     pub fn roster(&self) -> Roster {
         self.roster.clone()
+    }
+
+    /// Takes these out of routing and gives the others back: the profile controller's word, which goes before what the
+    /// watchers find.
+    pub fn hold(&self, is_held: impl Fn(&BackendId) -> bool) {
+        for entry in self.entries.values() {
+            entry.member.hold(is_held(entry.member.id()));
+        }
     }
 
     /// Changes whenever a backend says something new of what it serves or how it is set up.

@@ -1,4 +1,4 @@
-//! Asking an engine about itself: one bounded GET at a time, over a connection that is kept.
+//! Asking an engine: one bounded exchange at a time, over a connection that is kept.
 //!
 //! Each kind of probe has its own connection, so that a hanging `/health` holds up no scrape.
 
@@ -6,8 +6,8 @@ use std::{error::Error, future::Future, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use gearshift_config::{Backend, UpstreamProtocol};
-use http::{HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::upstream::connect::Connector;
 
 /// Where probes go.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     connector: Connector,
     /// Path prefix of the backend's URL.
     prefix: String,
@@ -26,7 +26,7 @@ pub(super) struct Target {
 
 impl Target {
     /// `None` when the backend's key can stand in no header.
-    pub(super) fn new(backend: &Backend, connector: Connector) -> Option<Self> {
+    pub(crate) fn new(backend: &Backend, connector: Connector) -> Option<Self> {
         let authorization = match &backend.api_key {
             Some(key) => {
                 let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
@@ -42,8 +42,8 @@ impl Target {
         &self.connector
     }
 
-    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
-        let path = format!("{}{path}", self.prefix);
+    fn request(&self, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
+        let path = format!("{}{}", self.prefix, ask.path);
         let authority = self.connector.authority();
         let uri = match self.connector.protocol() {
             UpstreamProtocol::Http1 => Uri::try_from(path)?,
@@ -53,7 +53,9 @@ impl Target {
                 .path_and_query(path)
                 .build()?,
         };
-        let mut request = Request::get(uri)
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(uri)
             .header(header::USER_AGENT, concat!("gearshift/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, "*/*");
         if self.connector.protocol() == UpstreamProtocol::Http1 {
@@ -62,22 +64,51 @@ impl Target {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        request.body(Empty::new())
+        if !ask.body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in ask.headers {
+            request = request.header(*name, value);
+        }
+        request.body(Full::new(ask.body.clone()))
+    }
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    /// Below the target's prefix.
+    pub(crate) path: &'a str,
+    /// JSON, or nothing.
+    pub(crate) body: Bytes,
+    pub(crate) headers: &'a [(&'static str, String)],
+}
+
+impl<'a> Ask<'a> {
+    /// A GET.
+    pub(crate) fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, body: Bytes::new(), headers: &[] }
+    }
+
+    /// A POST of JSON, or of nothing.
+    pub(crate) fn post(path: &'a str, body: impl Into<Bytes>) -> Self {
+        Self { method: Method::POST, path, body: body.into(), headers: &[] }
     }
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
     /// From sending to the last byte, where no connection had to be made first.
     pub(super) round_trip: Option<Duration>,
 }
 
 /// Why nothing usable came back.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProbeError {
+pub(crate) enum ProbeError {
     #[error("no answer within {}", seconds(*.0))]
     Timeout(Duration),
     #[error("{0}")]
@@ -103,14 +134,14 @@ fn seconds(duration: Duration) -> String {
 
 /// A client for one kind of probe of one backend.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     tasks: Tasks,
     kept: Option<Connection>,
 }
 
 impl Probe {
     /// `tasks` runs what HTTP/2 needs beside the probe itself.
-    pub(super) fn new(tasks: TaskTracker) -> Self {
+    pub(crate) fn new(tasks: TaskTracker) -> Self {
         Self { tasks: Tasks(tasks), kept: None }
     }
 
@@ -122,16 +153,27 @@ impl Probe {
         timeout: Duration,
         limit: usize,
     ) -> Result<Answer, ProbeError> {
+        self.ask(target, &Ask::get(path), timeout, limit).await
+    }
+
+    /// As [`get`](Self::get), of anything. A question that went out over a kept connection may be asked twice.
+    pub(crate) async fn ask(
+        &mut self,
+        target: &Target,
+        ask: &Ask<'_>,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Answer, ProbeError> {
         // A connection that outlives its timeout is dropped with the exchange.
-        tokio::time::timeout(timeout, self.exchange(target, path, limit))
+        tokio::time::timeout(timeout, self.exchange(target, ask, limit))
             .await
             .unwrap_or(Err(ProbeError::Timeout(timeout)))
     }
 
-    async fn exchange(&mut self, target: &Target, path: &str, limit: usize) -> Result<Answer, ProbeError> {
+    async fn exchange(&mut self, target: &Target, ask: &Ask<'_>, limit: usize) -> Result<Answer, ProbeError> {
         if let Some(mut kept) = self.kept.take().filter(|kept| kept.leads_to(target)) {
             let sent = Instant::now();
-            match kept.exchange(target.request(path)?, limit).await {
+            match kept.exchange(target.request(ask)?, limit).await {
                 Ok((status, body)) => {
                     self.kept = kept.reusable();
                     return Ok(Answer { status, body, round_trip: Some(sent.elapsed()) });
@@ -142,7 +184,7 @@ impl Probe {
             }
         }
         let mut fresh = Connection::open(target, &self.tasks).await?;
-        let (status, body) = fresh.exchange(target.request(path)?, limit).await?;
+        let (status, body) = fresh.exchange(target.request(ask)?, limit).await?;
         self.kept = fresh.reusable();
         Ok(Answer { status, body, round_trip: None })
     }
@@ -168,8 +210,8 @@ struct Connection {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl std::fmt::Debug for Connection {
@@ -206,7 +248,7 @@ impl Connection {
 
     async fn exchange(
         &mut self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         limit: usize,
     ) -> Result<(StatusCode, Bytes), ProbeError> {
         let mut answer = std::pin::pin!(self.sender.send(request, limit));
@@ -225,7 +267,7 @@ impl Connection {
 impl Sender {
     async fn send(
         &mut self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         limit: usize,
     ) -> Result<(StatusCode, Bytes), ProbeError> {
         let response = match self {

@@ -266,7 +266,7 @@ impl Watcher {
     }
 
     fn changed(&mut self, Change { from, to }: Change) {
-        self.member.state().set_availability(to);
+        self.member.found_to_be(to);
         // After an outage or a sleep another engine may stand there.
         let back = matches!(from, Availability::Down | Availability::Asleep);
         self.detect_again |= back;
@@ -280,7 +280,8 @@ impl Watcher {
             Availability::Ready
             | Availability::Probation
             | Availability::Unknown
-            | Availability::Draining => {
+            | Availability::Draining
+            | Availability::Shifting => {
                 tracing::info!(%backend, from, to = to_name, "the backend's availability changed");
             }
             Availability::Asleep | Availability::Down | Availability::Hung => {

@@ -1,12 +1,15 @@
 //! Choose: ask the selector for a backend, and enter the request into its ledger.
 
-use gearshift_selector::{Decider, Decision, Flight, Moment, NoCandidate};
+use std::sync::Arc;
+
+use gearshift_selector::{Decider, Decision, Entrant, Flight, Moment, NoCandidate, choose_on_record};
 
 use super::{inspect::Inspected, record::Waiting};
 use crate::{
-    bundles::Shadow,
+    bundles::{Learner, Shadow},
     clock,
     error::{ProxyError, Reason},
+    live::Decided,
     worker::Worker,
 };
 
@@ -15,6 +18,8 @@ pub(super) struct Chosen {
     pub(super) decision: Decision,
     pub(super) flight: Flight,
     pub(super) waiting: Waiting,
+    /// Where the decision is kept for the record.
+    pub(super) decided: Option<Box<Decided>>,
 }
 
 /// Chooses a backend that has not been tried.
@@ -26,11 +31,18 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
     let active = learners.active.as_ref().filter(|_| worker.pace.borrow_mut().allows(began));
     let mut head = active.and_then(|learner| learner.heads.of(worker.core));
     let mut rng = worker.rng.borrow_mut();
+    let sample = inspected.snapshot.config.observations.sample;
+    let kept = inspected.report.is_some() && (sample >= 1.0 || rng.f64() < sample);
     // The shadow draws the same lots.
     let lots = rng.clone();
     let decider = Decider { rng: &mut rng, head: head.as_deref_mut() };
-    let decision = gearshift_selector::choose(&model.group, policy, facts, tried, began, decider)
-        .map_err(|none| refuse(inspected, none))?;
+    let group = &model.group;
+    let (decision, field) = if kept {
+        choose_on_record(group, policy, facts, tried, began, decider).map(|(one, field)| (one, Some(field)))
+    } else {
+        gearshift_selector::choose(group, policy, facts, tried, began, decider).map(|one| (one, None))
+    }
+    .map_err(|none| refuse(inspected, none))?;
     // A shadow's time is not the decision's.
     let decided = clock::now();
     let backend = &model.group.backends()[decision.chosen.index];
@@ -39,7 +51,7 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
     }
     let flight = Flight::begin(backend, policy, facts, &decision, began);
     let (metrics, took) = (&worker.shared.metrics, clock::between(began, decided));
-    metrics.decided(took.as_secs_f64());
+    metrics.decided(took);
     let budget = inspected.snapshot.config.learner.budget;
     if head.is_some() && worker.pace.borrow_mut().decided(took, budget, decided) {
         tracing::warn!(
@@ -49,10 +61,20 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
             "decisions take too long; the bundle is left out for a while"
         );
     }
+    let faults = |learner: &Arc<Learner>| {
+        worker.faults.borrow_mut().decided(learner.bundle.generation(), decision.fallback)
+    };
+    if let Some((learner, reason)) = active.and_then(|learner| Some((learner, faults(learner)?))) {
+        learner.failing.tell(reason);
+    }
+    if let Some(reporter) = &worker.reporter {
+        reporter.decided(decision.explored);
+    }
+    let decided = field.map(|field| on_record(inspected, &decision, field, began));
     let entry = &inspected.snapshot.routes[*route];
-    entry.decisions.count(decision.fallback);
+    entry.decisions.note(&decision);
     let target = &model.targets[decision.chosen.index];
-    let waiting = Waiting::new(target.ride(*route, entry.route.id.as_str(), &model.label, metrics));
+    let waiting = Waiting::new(target.ride(*route, &entry.route, &model.label, metrics));
     tracing::debug!(
         request_id = %inspected.id,
         backend = %backend.id,
@@ -61,7 +83,30 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
         prompt_tokens = decision.prompt_tokens,
         "chose a backend"
     );
-    Ok(Chosen { decision, flight, waiting })
+    Ok(Chosen { decision, flight, waiting, decided })
+}
+
+/// The decision, for the record.
+fn on_record(
+    inspected: &Inspected,
+    decision: &Decision,
+    field: Box<[Entrant]>,
+    began: Moment,
+) -> Box<Decided> {
+    let Inspected { model, facts, tried, .. } = inspected;
+    let scraped = model.group.backends()[decision.chosen.index].state.scraped();
+    Box::new(Decided {
+        request: inspected.id.0.clone(),
+        at: began,
+        decision: decision.clone(),
+        field,
+        engines: model.engines.clone(),
+        bundle: model.bundle.clone(),
+        load_age_s: scraped.map(|load| began.seconds_since(load.at)),
+        stream: facts.stream,
+        sequences: facts.sequences,
+        attempt: u32::try_from(tried.len()).unwrap_or(u32::MAX).saturating_add(1),
+    })
 }
 
 /// Asks the bundle in shadow about the same request, before the ledger knows of it.

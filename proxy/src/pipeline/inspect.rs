@@ -12,6 +12,7 @@ use crate::{
     admission::{BufferGuard, Permit},
     endpoint::{BodyKind, Endpoint, Prompt},
     error::{ProxyError, Reason},
+    live::Report,
     request::{body, body::BodyLimits, envelope::Envelope, form, prompt, splice},
     snapshot::{Model, Snapshot},
     worker::Worker,
@@ -34,6 +35,8 @@ pub(super) struct Inspected {
     pub(super) route: usize,
     pub(super) facts: RequestFacts,
     pub(super) tried: SmallVec<[Index; 4]>,
+    /// What is said of it, once it has ended.
+    pub(super) report: Option<Report>,
     /// What became of the last backend that was tried.
     pub(super) failure: Option<ProxyError>,
 }
@@ -62,6 +65,7 @@ pub(super) async fn inspect(worker: &Worker, admitted: Admitted) -> Result<Box<I
         BodyKind::Form => Box::pin(read_form(&snapshot, &head, buffered.bytes)).await?,
     };
     super::headers::prepare_request(&mut head.headers, &id);
+    let report = report(worker, &reading, arrived);
     // Boxed, because it moves from stage to stage.
     Ok(Box::new(Inspected {
         snapshot,
@@ -76,8 +80,16 @@ pub(super) async fn inspect(worker: &Worker, admitted: Admitted) -> Result<Box<I
         route: reading.route,
         facts: reading.facts,
         tried: SmallVec::new(),
+        report,
         failure: None,
     }))
+}
+
+/// Says that a request came.
+fn report(worker: &Worker, reading: &Reading, arrived: Moment) -> Option<Report> {
+    let Reading { model, route, facts, .. } = reading;
+    let state = &model.group.backends().first()?.model_state;
+    Report::begin(worker.reporter.as_ref()?, &model.subjects[*route], facts, state, arrived)
 }
 
 impl Inspected {

@@ -1,6 +1,6 @@
 //! Record: what became of a forwarded request, for the selector to learn from and for the metrics.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use gearshift_selector::{Flight, Moment, Usage};
 use http::StatusCode;
@@ -9,7 +9,8 @@ use super::admit::RequestId;
 use crate::{
     admission::Permit,
     clock,
-    metrics::{Outcome, RideMetrics},
+    live::{Decided, End, Report},
+    metrics::{Answered, Outcome, RideMetrics},
 };
 
 /// A request at a backend that has not answered yet. Dropped unsettled, it is one whose client went away.
@@ -51,7 +52,15 @@ pub(super) struct Ride {
     first: Option<Moment>,
     last: Moment,
     output_tokens: u32,
+    told: Told,
     _permit: Permit,
+}
+
+/// What is said of a request when it has ended, and what was decided about it.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) report: Option<Report>,
+    pub(super) decided: Option<Box<Decided>>,
 }
 
 impl Ride {
@@ -61,6 +70,7 @@ impl Ride {
         id: RequestId,
         status: StatusCode,
         arrived: Moment,
+        told: Told,
         permit: Permit,
     ) -> Self {
         let (first, last) = (None, clock::now());
@@ -73,6 +83,7 @@ impl Ride {
             first,
             last,
             output_tokens: 0,
+            told,
             _permit: permit,
         }
     }
@@ -102,10 +113,10 @@ impl Ride {
             400..500 => Outcome::ClientError,
             500.. => Outcome::UpstreamError,
         };
-        let Some(flight) = self.end(outcome) else { return };
+        let Some(flight) = self.end(outcome, usage) else { return };
         // Only a regular answer teaches: errors end early and would make a broken backend look fast.
         if outcome == Outcome::Ok {
-            self.observe(usage);
+            self.observe(&flight, usage);
             flight.finish(usage, clock::now());
         }
     }
@@ -113,13 +124,15 @@ impl Ride {
     /// The backend's response broke off.
     pub(super) fn cut(&mut self, why: &str) {
         tracing::warn!(request_id = %self.id, why, "a response was cut");
-        drop(self.end(Outcome::Cut));
+        drop(self.end(Outcome::Cut, None));
     }
 
-    fn end(&mut self, outcome: Outcome) -> Option<Flight> {
+    fn end(&mut self, outcome: Outcome, usage: Option<Usage>) -> Option<Flight> {
         let flight = self.flight.take()?;
         self.metrics.count(outcome);
-        let seconds = clock::between(self.arrived, clock::now()).as_secs_f64();
+        let now = clock::now();
+        self.tell(outcome, usage, now);
+        let seconds = clock::between(self.arrived, now).as_secs_f64();
         tracing::debug!(
             target: "gearshift::access",
             request_id = %self.id,
@@ -131,25 +144,37 @@ impl Ride {
         Some(flight)
     }
 
-    fn observe(&self, usage: Option<Usage>) {
-        let seconds = |from, to| clock::between(from, to).as_secs_f64();
-        self.metrics.duration.observe(seconds(self.arrived, clock::now()));
-        let output = usage.map_or(self.output_tokens, |usage| usage.completion_tokens);
-        self.metrics.output_tokens.inc_by(output.into());
-        if let Some(usage) = usage {
-            self.metrics.prompt_tokens.inc_by(usage.prompt_tokens.into());
-        }
-        if let Some(first) = self.first {
-            self.metrics.ttft.observe(seconds(self.arrived, first));
-            if output > 1 {
-                self.metrics.tpot.observe(seconds(first, self.last) / f64::from(output - 1));
-            }
-        }
+    fn tell(&mut self, outcome: Outcome, usage: Option<Usage>, now: Moment) {
+        let Some(report) = self.told.report.take() else { return };
+        let end = End {
+            arrived: self.arrived,
+            first: self.first,
+            last: self.last,
+            at: now,
+            outcome,
+            status: self.status.as_u16(),
+            counted_tokens: self.output_tokens,
+            usage,
+        };
+        report.end(end, self.told.decided.take());
+    }
+
+    fn observe(&self, flight: &Flight, usage: Option<Usage>) {
+        let output_tokens = usage.map_or(self.output_tokens, |usage| usage.completion_tokens);
+        self.metrics.answered(&Answered {
+            duration: clock::between(self.arrived, clock::now()),
+            first: self.first.map(|first| clock::between(self.arrived, first)),
+            decoding: self.first.map_or(Duration::ZERO, |first| clock::between(first, self.last)),
+            chosen: clock::between(self.arrived, flight.started()),
+            output_tokens,
+            usage,
+            predicted: flight.predicted(output_tokens),
+        });
     }
 }
 
 impl Drop for Ride {
     fn drop(&mut self) {
-        drop(self.end(Outcome::Cancelled));
+        drop(self.end(Outcome::Cancelled, None));
     }
 }

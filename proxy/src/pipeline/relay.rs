@@ -11,7 +11,13 @@ use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{ProxyResponse, choose::Chosen, headers, inspect::Inspected, record::Ride};
+use super::{
+    ProxyResponse,
+    choose::Chosen,
+    headers,
+    inspect::Inspected,
+    record::{Ride, Told},
+};
 use crate::{
     clock,
     endpoint::{Dialect, Endpoint, StreamEnd},
@@ -37,9 +43,17 @@ pub(super) fn relay(
         head.headers.remove(header::CONTENT_LENGTH);
     }
     let inspected = *inspected;
-    let Chosen { flight, waiting, .. } = chosen;
-    let ride =
-        Ride::new(flight, waiting.settle(), inspected.id, head.status, inspected.arrived, inspected.permit);
+    let Chosen { flight, waiting, decided, .. } = chosen;
+    let told = Told { report: inspected.report, decided };
+    let ride = Ride::new(
+        flight,
+        waiting.settle(),
+        inspected.id,
+        head.status,
+        inspected.arrived,
+        told,
+        inspected.permit,
+    );
     let mut relay = Relay {
         body,
         events: events.then(|| Events::new(inspected.endpoint)),

@@ -5,14 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use gearshift_config::{Backend, BackendId, Catalog, Config, Declared, ModelFacts, RouteId};
-use gearshift_selector::{BackendSpec, Group, ModelState, OutputLengths, RoutePolicy, Software};
+use gearshift_config::{Backend, BackendId, Catalog, Config, Declared, ModelFacts, Route, RouteId};
+use gearshift_perfdb::Facts;
+use gearshift_selector::{
+    BackendSpec, Exploration, Group, ModelState, OutputLengths, RoutePolicy, Software, window::SeenPrefixes,
+};
 use http::HeaderValue;
 
 use super::{Card, Model, RouteEntry, Snapshot, Target, Upstream};
 use crate::{
     bundles::{Learner, Learners},
     fleet::{Detected, Member, Served},
+    live::{Engine, Subject},
     metrics::Metrics,
 };
 
@@ -22,6 +26,8 @@ pub struct Builder {
     upstreams: HashMap<BackendId, (Arc<Backend>, Arc<Upstream>)>,
     tokens: HashMap<String, Arc<ModelState>>,
     outputs: HashMap<(RouteId, String), Arc<OutputLengths>>,
+    /// One for all models: hashes of prompts are seeded with the model's name.
+    seen: Arc<SeenPrefixes>,
     next_key: u64,
 }
 
@@ -33,6 +39,7 @@ struct Draft {
     card: Card,
     specs: Vec<BackendSpec>,
     upstreams: Vec<Arc<Upstream>>,
+    engines: Vec<Arc<Engine>>,
 }
 
 impl Builder {
@@ -54,7 +61,9 @@ impl Builder {
             undetected += usize::from(offers.is_empty());
             for offer in offers {
                 let spec = self.spec(config, member, detected.as_deref(), &offer);
+                let engine = engine(member, detected.as_deref(), &offer, &spec);
                 let draft = drafts.entry(offer.label().to_owned()).or_default();
+                draft.engines.push(Arc::new(engine));
                 draft.served_name = offer.served_name;
                 draft.names.extend(offer.names);
                 draft.card = merge(&draft.card, offer.card);
@@ -99,13 +108,29 @@ impl Builder {
             allow_lossy: route.allow_lossy,
             output_lengths: self.outputs.entry((route.id.clone(), label.clone())).or_default().clone(),
         });
+        let policies = policies.collect();
+        let subject = |route: &Arc<Route>| Subject {
+            model: label.clone(),
+            route: route.id.clone(),
+            objective: route.objective,
+            slo: route.slo,
+            seen: self.seen.clone(),
+        };
+        let subjects = config.routes.iter().map(|route| Arc::new(subject(route))).collect();
+        let observations = &config.observations;
+        let exploration =
+            Exploration { share: observations.explore, max_loss: observations.explore_max_loss };
+        let shadow = learners.shadow.as_ref().and_then(|shadow| encoded(&draft.specs, &shadow.learner));
         let model = Model {
-            policies: policies.collect(),
+            policies,
+            subjects,
+            engines: draft.engines.into(),
+            bundle: learners.active.as_ref().map(|active| active.version.name.as_str().into()),
             label,
             served_name: draft.served_name,
             card: draft.card,
-            shadow: learners.shadow.as_ref().and_then(|shadow| encoded(&draft.specs, &shadow.learner)),
-            group: group(draft.specs, learners.active.as_deref()),
+            shadow: shadow.map(|group| group.exploring(exploration)),
+            group: group(draft.specs, learners.active.as_deref()).exploring(exploration),
             targets: draft.upstreams.into_iter().map(|upstream| Target::new(upstream, routes)).collect(),
         };
         (draft.names, model)
@@ -166,6 +191,33 @@ impl Builder {
         });
         self.upstreams.insert(backend.id.clone(), (backend, upstream.clone()));
         upstream
+    }
+}
+
+/// A backend as rows name it.
+fn engine(member: &Member, detected: Option<&Detected>, offer: &Offer, spec: &BackendSpec) -> Engine {
+    let backend = member.backend();
+    let profile = match &backend.profile {
+        Declared::Is(profile) => profile.id.as_str().to_owned(),
+        Declared::Detect => "detected".to_owned(),
+    };
+    let facts = |((hardware_facts, count), model_facts): (&(Arc<_>, u32), &Arc<ModelFacts>)| Facts {
+        model: offer.served_name.clone(),
+        family: offer.served_name.clone(),
+        model_facts: ModelFacts::clone(model_facts),
+        hardware: backend.hardware.as_ref().map_or_else(String::new, |one| one.id.as_str().to_owned()),
+        hardware_facts: gearshift_config::HardwareFacts::clone(hardware_facts),
+        count: *count,
+        knobs: spec.knobs.clone(),
+        lossless: spec.lossless,
+        software: spec.software,
+        engine_version: detected.and_then(|detected| detected.version.clone()),
+        kv_tokens: spec.state.kv_tokens(),
+    };
+    Engine {
+        backend: spec.id.clone(),
+        profile,
+        facts: spec.hardware.as_ref().zip(spec.model.as_ref()).map(facts),
     }
 }
 

@@ -19,6 +19,7 @@ pub use self::build::Builder;
 use crate::{
     bundles::Learners,
     fleet::Member,
+    live::{Engine, Subject},
     metrics::{DecisionMetrics, Metrics, RideMetrics},
     upstream::connect::Connector,
 };
@@ -66,6 +67,12 @@ pub struct Model {
     pub targets: Vec<Target>,
     /// What each route asks of the decision, in the order of [`Snapshot::routes`].
     pub policies: Vec<RoutePolicy>,
+    /// What is learned of its requests, by route as well.
+    pub subjects: Vec<Arc<Subject>>,
+    /// The backends as rows name them, in the group's order.
+    pub engines: Arc<[Arc<Engine>]>,
+    /// The active bundle's name.
+    pub bundle: Option<Arc<str>>,
 }
 
 /// What engines say of a model.
@@ -138,10 +145,18 @@ impl Snapshot {
     /// Route, model and backend of every ride that can be taken: what metrics have children for.
     pub fn rides(&self) -> HashSet<(&str, &str, &str)> {
         let routes = || self.routes.iter().map(|entry| entry.route.id.as_str());
+        self.offers()
+            .into_iter()
+            .flat_map(|(model, backend)| routes().map(move |route| (route, model, backend)))
+            .collect()
+    }
+
+    /// Every model's label with each of its backends, once.
+    pub fn offers(&self) -> HashSet<(&str, &str)> {
         let targets = self.names.values().flat_map(|model| {
             model.targets.iter().map(|target| (model.label.as_str(), target.upstream.id.as_str()))
         });
-        targets.flat_map(|(model, backend)| routes().map(move |route| (route, model, backend))).collect()
+        targets.collect()
     }
 
     /// The first route that takes this request: its position in [`Snapshot::routes`].
@@ -155,10 +170,12 @@ impl Target {
         Self { upstream, rides: (0..routes).map(|_| std::sync::OnceLock::new()).collect() }
     }
 
-    /// The metric children for a route.
-    pub fn ride(&self, route: usize, route_name: &str, model: &str, metrics: &Metrics) -> Arc<RideMetrics> {
-        self.rides[route]
-            .get_or_init(|| Arc::new(metrics.ride(route_name, model, self.upstream.id.as_str())))
+    /// The metric children for a route, by its position.
+    pub fn ride(&self, index: usize, route: &Route, model: &str, metrics: &Metrics) -> Arc<RideMetrics> {
+        self.rides[index]
+            .get_or_init(|| {
+                Arc::new(metrics.ride(route.id.as_str(), model, self.upstream.id.as_str(), &route.slo))
+            })
             .clone()
     }
 }

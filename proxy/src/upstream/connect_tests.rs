@@ -10,6 +10,8 @@ use super::*;
 
 fn backend(tls: bool, host: &str, port: u16) -> Backend {
     Backend {
+        profiles: Vec::new(),
+        actuator: None,
         id: BackendId::new("b"),
         url: BackendUrl { tls, host: host.into(), port, path: String::new() },
         hardware: None,

@@ -99,12 +99,20 @@ async fn every_family_of_the_source_is_there_and_says_what_happened() {
     let sources = [
         include_str!("../../src/metrics.rs"),
         include_str!("../../src/metrics/bundles.rs"),
+        include_str!("../../src/metrics/decisions.rs"),
+        include_str!("../../src/metrics/rides.rs"),
         include_str!("../../src/fleet/metrics.rs"),
     ];
     let named: Vec<&str> = sources.into_iter().flat_map(families).collect();
-    assert!(named.len() > 20, "{named:?}");
-    // Nothing was retried, and no bundle is there.
-    let absent = ["gearshift_retries_total", "gearshift_bundle_info"];
+    assert!(named.len() > 40, "{named:?}");
+    // No bundle is there; the route has no limits; nobody said a price or counted the engine's prefix cache.
+    let absent = [
+        "gearshift_bundle_info",
+        "gearshift_bundle_created_timestamp_seconds",
+        "gearshift_slo_requests_total",
+        "gearshift_backend_price_usd_per_hour",
+        "gearshift_backend_prefix_cache_tokens_total",
+    ];
     for family in named.iter().filter(|family| !absent.contains(family)) {
         assert!(scrape.has(family), "{family} is not there");
     }

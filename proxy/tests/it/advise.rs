@@ -57,6 +57,13 @@ fn what_is_wrong_is_said() {
     };
     wrong(&[&MODEL, &["--hardware", "H100-SXM"], &WORK], "did you mean \"h100_sxm\"?");
     wrong(&[&["--model", "qwen3-8b2"], &CARD, &WORK], "did you mean \"qwen3-8b\"?");
+    for (typed, meant) in [
+        ("Qwen/Quen3-8B", "Qwen/Qwen3-8B"),
+        ("meta-llama/llama3.1-8b-instruct", "meta-llama/Llama-3.1-8B-Instruct"),
+    ] {
+        wrong(&[&["--model", typed], &CARD, &WORK], &format!("did you mean {meant:?}?"));
+    }
+    wrong(&[&MODEL, &["--hardware", "h200"], &WORK], "did you mean \"h200_sxm\"");
     wrong(&[&MODEL, &CARD], "--prompt-tokens");
     wrong(&[&MODEL, &CARD, &WORK, &["--rate", "1", "--concurrency", "2"]], "cannot be used with");
     wrong(&[&MODEL, &CARD, &WORK, &["--rate", "-1"]], "");

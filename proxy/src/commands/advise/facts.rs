@@ -83,8 +83,9 @@ impl Facts {
         }
         let (name, catalog) = (self.model.as_deref().unwrap_or_default(), Catalog::shipped());
         let facts = catalog.model(name).cloned();
-        let facts = facts
-            .ok_or_else(|| unknown("model", name, catalog.model_names(), "--model-config config.json"))?;
+        let facts = facts.ok_or_else(|| {
+            unknown("model", name, catalog.model_names_and_aliases(), "--model-config config.json")
+        })?;
         Ok((facts, name.to_owned()))
     }
 

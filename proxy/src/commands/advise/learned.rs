@@ -34,6 +34,11 @@ impl Learned {
         self.bundle.manifest().prior
     }
 
+    /// Of the prior that says how long profiles take.
+    pub(super) fn level(&self) -> Option<PriorFactors> {
+        self.bundle.manifest().level
+    }
+
     /// For each its correction, and how far it is to be trusted.
     pub(super) fn correct(&mut self, candidates: &[Candidate]) -> Option<Vec<(Correction, f64)>> {
         self.try_correct(candidates).map_err(|failure| self.failure = Some(failure)).ok()

@@ -6,10 +6,13 @@ use std::{
 };
 
 use clap::Args;
-use gearshift_selector::advise::ClosedLoop;
+use gearshift_selector::{advise::ClosedLoop, window::WorkloadWindow};
+use http::Method;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::facts::positive;
+use crate::commands::ask::{Admin, ask};
 
 /// Tokens that a block hash of Mooncake's format stands for.
 const BLOCK_TOKENS: u32 = 512;
@@ -17,10 +20,10 @@ const BLOCK_TOKENS: u32 = 512;
 #[derive(Debug, Args)]
 pub(super) struct Workload {
     /// Mean prompt tokens of a request.
-    #[arg(long, value_name = "N", value_parser = positive, required_unless_present = "trace")]
+    #[arg(long, value_name = "N", value_parser = positive, required_unless_present_any = ["trace", "from_live"])]
     prompt_tokens: Option<f64>,
     /// Mean output tokens of a request.
-    #[arg(long, value_name = "N", value_parser = positive, required_unless_present = "trace")]
+    #[arg(long, value_name = "N", value_parser = positive, required_unless_present_any = ["trace", "from_live"])]
     output_tokens: Option<f64>,
     /// Leading prompt tokens that earlier requests had too, so that a prefix cache saves them.
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -35,6 +38,15 @@ pub(super) struct Workload {
     /// TIMESTAMP, ContextTokens, GeneratedTokens.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// The admin listener of a running Gearshift, such as http://127.0.0.1:9090: what it is asked now, for what is not given.
+    #[arg(long, value_name = "URL", conflicts_with = "trace")]
+    from_live: Option<String>,
+    /// Which of its models; may be left out where it serves one.
+    #[arg(long, value_name = "NAME", requires = "from_live")]
+    live_model: Option<String>,
+    /// Its admin token.
+    #[arg(long, value_name = "TOKEN", env = "GEARSHIFT_ADMIN_TOKEN", hide_env_values = true)]
+    live_token: Option<String>,
 }
 
 /// Means over a trace.
@@ -49,9 +61,10 @@ struct Means {
 impl Workload {
     /// Tokens and concurrency, and the rate where one is given.
     pub(super) fn resolve(&self) -> Result<(ClosedLoop, Option<f64>), String> {
-        let means = match &self.trace {
-            Some(path) => read(path).map_err(|error| format!("{}: {error}", path.display()))?,
-            None => Means::default(),
+        let means = match (&self.trace, &self.from_live) {
+            (Some(path), _) => read(path).map_err(|error| format!("{}: {error}", path.display()))?,
+            (None, Some(url)) => self.live(url)?,
+            (None, None) => Means::default(),
         };
         let rate = if self.concurrency.is_some() { None } else { self.rate.or(means.rate) };
         let closed_loop = ClosedLoop {
@@ -62,6 +75,34 @@ impl Workload {
         };
         Ok((closed_loop, rate))
     }
+}
+
+impl Workload {
+    fn live(&self, url: &str) -> Result<Means, String> {
+        let admin = Admin { url: Some(url.to_owned()), token: self.live_token.clone() };
+        let answer = ask(&admin, Method::GET, "/workload")?;
+        of_windows(&answer, self.live_model.as_deref()).map_err(|problem| format!("{url}: {problem}"))
+    }
+}
+
+/// The means of a model's workload window, out of the answer of `/workload`.
+fn of_windows(answer: &Value, model: Option<&str>) -> Result<Means, String> {
+    let models = answer["models"].as_object().ok_or("it knows nothing of its workload")?;
+    let named = |name: &str| models.get_key_value(name);
+    let found = match model {
+        Some(name) => named(name),
+        None => models.iter().next().filter(|_| models.len() == 1),
+    };
+    let known: Vec<&str> = models.keys().map(String::as_str).collect();
+    let (name, window) =
+        found.ok_or_else(|| format!("name one of its models by --live-model: {}", known.join(", ")))?;
+    let window = WorkloadWindow::deserialize(window).map_err(|error| error.to_string())?;
+    let (prompt_tokens, output_tokens) = (window.prompt_tokens.mean, window.output_tokens.mean);
+    if !(prompt_tokens >= 1.0 && output_tokens >= 1.0) {
+        return Err(format!("{name:?} has answered nothing yet"));
+    }
+    let rate = Some(window.rate_per_s).filter(|rate| *rate > 0.0);
+    Ok(Means { prompt_tokens, output_tokens, shared_tokens: window.prefix_share * prompt_tokens, rate })
 }
 
 /// A line of Mooncake's format.
@@ -169,5 +210,28 @@ mod tests {
         assert_eq!(read(&csv).unwrap_err(), "line 1: \"yesterday\" is no time");
         std::fs::write(&csv, "").unwrap();
         assert_eq!(read(&csv).unwrap_err(), "no requests");
+    }
+
+    #[test]
+    fn a_window_comes_to_its_means() {
+        let window = |output: f64| {
+            let lengths =
+                |mean: f64| serde_json::json!({"p50": mean, "p90": mean, "p99": mean, "mean": mean});
+            serde_json::json!({"rate_per_s": 2.5, "burstiness": 1.0, "concurrency": 10.0, "seconds": 4.0,
+                "prompt_tokens": lengths(1000.0), "output_tokens": lengths(output), "prefix_share": 0.6,
+                "cached_share": 0.1, "requests": 500.0, "routes": {}})
+        };
+        let one = serde_json::json!({"models": {"chat": window(200.0)}});
+        let expected =
+            Means { prompt_tokens: 1000.0, output_tokens: 200.0, shared_tokens: 600.0, rate: Some(2.5) };
+        assert_eq!(of_windows(&one, None).unwrap(), expected);
+        let two = serde_json::json!({"models": {"chat": window(200.0), "code": window(0.0)}});
+        assert_eq!(of_windows(&two, Some("chat")).unwrap(), expected);
+        let refused = |model| of_windows(&two, model).unwrap_err();
+        assert!(
+            refused(None).ends_with("--live-model: chat, code") && refused(Some("x")).contains("chat, code")
+        );
+        assert_eq!(refused(Some("code")), "\"code\" has answered nothing yet");
+        assert!(of_windows(&Value::Null, None).is_err());
     }
 }

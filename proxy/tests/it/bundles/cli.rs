@@ -2,6 +2,9 @@
 
 use std::{fs, path::Path, process::Command};
 
+use gearshift_selector::{FORMAT, OUTPUTS, inputs};
+use serde_json::{Value, json};
+
 use super::{PATIENT, Stage, make::Made, onnxruntime};
 use crate::common::Gearshift;
 
@@ -18,10 +21,33 @@ fn bundle(arguments: &[&str]) -> (i32, String, String) {
 fn help_names_what_can_be_done() {
     let (code, help, _) = bundle(&["--help"]);
     assert_eq!(code, 0);
-    for command in ["verify", "list", "activate", "rollback", "newest"] {
+    for command in ["verify", "schema", "list", "activate", "rollback", "newest"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
     }
     assert_eq!(bundle(&["shelve"]).0, 2);
+}
+
+#[test]
+fn the_schema_has_all_that_a_maker_of_bundles_needs() {
+    let (code, said, problem) = bundle(&["schema", "--output", "json"]);
+    assert_eq!((code, problem.as_str()), (0, ""));
+    let schema: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(schema["format"], FORMAT);
+    assert_eq!(schema["feature_schema"], inputs::schema_hash());
+    assert_eq!(schema["outputs"], json!(OUTPUTS));
+    let features: Vec<_> =
+        schema["features"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    let groups =
+        ["model", "hardware", "profile", "query"].map(|group| schema["inputs"][group].as_array().unwrap());
+    assert!(groups.into_iter().flatten().map(|name| name.as_str().unwrap()).eq(features.iter().copied()));
+    let (code, table, _) = bundle(&["schema"]);
+    assert_eq!(code, 0);
+    for text in [schema["feature_schema"].as_str().unwrap(), "\nquery [n, 87]", "\nprediction [n, 7]"] {
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    for (at, name) in features.iter().enumerate() {
+        assert!(table.lines().any(|line| line.ends_with(&format!(" {at:>4}  {name}"))), "{at} {name}");
+    }
 }
 
 #[test]
@@ -52,7 +78,9 @@ fn a_bundle_is_tried_out() {
     let (code, said, problem) = verify(&Made::split(1), "50ms");
     assert_eq!((code, problem.as_str()), (0, ""));
     assert!(
-        said.contains(": ok; made 2026-11-01") && said.contains("asked about 64 candidates within 50ms"),
+        // Its directory is called otherwise.
+        said.contains("made-by-tests: ok; made 2026-11-01")
+            && said.contains("asked about 64 candidates within 50ms"),
         "{said}"
     );
     let (code, said, problem) = verify(&Made::slow(1), "20us");

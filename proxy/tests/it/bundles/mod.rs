@@ -1,13 +1,16 @@
 //! Bundles of the meta-learner come and go while requests are served. These need ONNX Runtime: without ORT_DYLIB_PATH they
 //! say that they are skipped.
 
+mod advise;
 mod cli;
 mod contract;
 mod drop_in;
+mod failing;
 mod make;
 mod onnx;
 mod operators;
 mod refused;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
@@ -88,6 +91,11 @@ impl Stage {
 
     /// Asks a question and gives the reason why the bundle had no say; `none` where it had.
     async fn ask(&self) -> String {
+        self.ask_this(QUESTION).await
+    }
+
+    /// As [`Self::ask`], this question.
+    async fn ask_this(&self, question: &str) -> String {
         let reasons = async || {
             let scrape = self.proxy.scrape().await;
             [
@@ -104,8 +112,8 @@ impl Stage {
             })
         };
         let before = reasons().await;
-        let answer = self.proxy.post(CHAT, QUESTION).await;
-        assert_eq!((answer.status.as_u16(), answer.text()), (200, COMPLETION));
+        let answer = self.proxy.post(CHAT, question.to_owned()).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, answer_to(question)));
         let after = reasons().await;
         let grown = before.iter().zip(&after).find(|(before, after)| after.1 > before.1);
         grown.map(|(reason, _)| reason.0.to_owned()).unwrap()
@@ -129,6 +137,16 @@ impl Stage {
     }
 }
 
+/// A question of `words` words.
+fn long(words: usize) -> String {
+    QUESTION.replace("hi", "word ".repeat(words).trim())
+}
+
+/// What engines answer. Of long questions they do not count the tokens, or would teach what is wrong.
+fn answer_to(question: &str) -> &'static str {
+    if question.len() > 1000 { r#"{"object":"chat.completion","choices":[]}"# } else { COMPLETION }
+}
+
 fn yaml(engines: &[&Engine], library: &Path, models: &Path, learner: &str) -> Yaml {
     const MODEL: &str = "{numbers: {parameters_b: 1, layers: 16, hidden: 2048, heads: 32, context: 4096}}";
     const CARD: &str = "{vendor: test, architecture: test, description: A card., source: this test, bf16_tflops: 100, \
@@ -150,7 +168,8 @@ async fn answer(mut engine: Engine) {
         if exchange.text() == STREAMED {
             beside(exchange.events().finish(&EVENTS));
         } else {
-            exchange.json(200, COMPLETION);
+            let answer = answer_to(exchange.text());
+            exchange.json(200, answer);
         }
     }
 }

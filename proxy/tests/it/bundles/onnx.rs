@@ -35,28 +35,50 @@ impl Message {
     }
 }
 
+/// ONNX's numbers of element types.
+const FLOAT: u64 = 1;
+const INTEGER: u64 = 7;
+
+fn rows(shape: &[usize]) -> Vec<Option<usize>> {
+    std::iter::once(None).chain(shape.iter().copied().map(Some)).collect()
+}
+
 /// A graph under construction.
 #[derive(Default)]
 pub(super) struct Graph(Message);
 
 impl Graph {
-    /// An input or output of float32; `n` rows of `shape`.
-    fn port(self, field: u64, name: &str, shape: &[usize]) -> Self {
-        let rows = Message::default().text(2, "n");
-        let dims = shape.iter().map(|&dim| Message::default().number(1, dim as u64));
+    /// An input or output; `None` is a dimension of any size.
+    fn port(self, field: u64, name: &str, kind: u64, shape: &[Option<usize>]) -> Self {
+        let dim = |(at, size): (usize, &Option<usize>)| match size {
+            Some(size) => Message::default().number(1, *size as u64),
+            None => Message::default().text(2, &format!("any{at}")),
+        };
         let shape =
-            std::iter::once(rows).chain(dims).fold(Message::default(), |all, dim| all.message(1, &dim));
-        let tensor = Message::default().number(1, 1).message(2, &shape);
+            shape.iter().enumerate().map(dim).fold(Message::default(), |all, dim| all.message(1, &dim));
+        let tensor = Message::default().number(1, kind).message(2, &shape);
         let kind = Message::default().message(1, &tensor);
         Self(self.0.message(field, &Message::default().text(1, name).message(2, &kind)))
     }
 
+    /// Float32, rows of `shape`.
     pub(super) fn input(self, name: &str, shape: &[usize]) -> Self {
-        self.port(11, name, shape)
+        self.port(11, name, FLOAT, &rows(shape))
     }
 
+    /// Float32, rows of `shape`.
     pub(super) fn output(self, name: &str, shape: &[usize]) -> Self {
-        self.port(12, name, shape)
+        self.port(12, name, FLOAT, &rows(shape))
+    }
+
+    /// Int64, rows of any length.
+    pub(super) fn tokens(self, name: &str) -> Self {
+        self.port(11, name, INTEGER, &[None, None])
+    }
+
+    /// Float32, rows of any number of vectors of `width`.
+    pub(super) fn vectors(self, name: &str, width: usize) -> Self {
+        self.port(12, name, FLOAT, &[None, None, Some(width)])
     }
 
     pub(super) fn node(self, kind: &str, inputs: &[&str], output: &str) -> Self {
@@ -80,12 +102,17 @@ impl Graph {
     }
 
     pub(super) fn floats(self, name: &str, shape: &[usize], values: &[f32]) -> Self {
-        self.tensor(name, 1, shape, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
+        self.tensor(
+            name,
+            FLOAT,
+            shape,
+            &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>(),
+        )
     }
 
     pub(super) fn integers(self, name: &str, values: &[i64]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensor(name, 7, &[values.len()], &bytes)
+        self.tensor(name, INTEGER, &[values.len()], &bytes)
     }
 
     fn tensor(self, name: &str, kind: u64, shape: &[usize], bytes: &[u8]) -> Self {

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
     thread::JoinHandle,
 };
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::{Answer, Body, Client, Open, Raw, Scrape, post, request, within};
@@ -30,7 +32,7 @@ pub(crate) struct Gearshift {
     reader: Option<JoinHandle<()>>,
     log: Vec<String>,
     reloads: u32,
-    directory: tempfile::TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Gearshift {
@@ -43,7 +45,11 @@ impl Gearshift {
 
     /// Starts it, and waits until it listens.
     pub(crate) async fn launch(config: impl ToString) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::launch_in(Arc::new(tempfile::tempdir().unwrap()), config).await
+    }
+
+    /// As [`launch`](Self::launch), in a folder that may hold what an earlier one left.
+    pub(crate) async fn launch_in(directory: Arc<TempDir>, config: impl ToString) -> Self {
         let path = directory.path().join("gearshift.yaml");
         std::fs::write(&path, config.to_string()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gearshift"))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Request, Uri, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Admin {
     /// Its admin listener; http://127.0.0.1:9090 where a running Gearshift is needed and none is named.
     #[arg(long = "admin", value_name = "URL")]
-    pub(super) url: Option<String>,
+    pub(in crate::commands) url: Option<String>,
     /// Its admin token.
     #[arg(long, value_name = "TOKEN", env = "GEARSHIFT_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    pub(in crate::commands) token: Option<String>,
 }
 
 impl Admin {
@@ -35,15 +35,23 @@ impl Admin {
 /// # Errors
 /// What Gearshift says is wrong, or why it cannot be reached.
 pub(super) fn ask(admin: &Admin, method: Method, path: &str) -> Result<Value, String> {
+    ask_with(admin, method, path, Bytes::new())
+}
+
+/// As [`ask`], with a body of JSON.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_with(admin: &Admin, method: Method, path: &str, body: Bytes) -> Result<Value, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let asked = async { tokio::time::timeout(PATIENCE, exchange(admin, method, path)).await };
+    let asked = async { tokio::time::timeout(PATIENCE, exchange(admin, method, path, body)).await };
     runtime.block_on(asked).unwrap_or_else(|_| Err(format!("{} does not answer", admin.url())))
 }
 
-async fn exchange(admin: &Admin, method: Method, path: &str) -> Result<Value, String> {
+async fn exchange(admin: &Admin, method: Method, path: &str, body: Bytes) -> Result<Value, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", admin.url());
     let base: Uri = admin.url().parse().map_err(|error| wrong(&error))?;
     let authority = base
@@ -58,7 +66,7 @@ async fn exchange(admin: &Admin, method: Method, path: &str) -> Result<Value, St
     if let Some(token) = &admin.token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| wrong(&error))?;
+    let request = request.body(Full::new(body)).map_err(|error| wrong(&error))?;
     let answered = async {
         let response = sender.send_request(request).await.map_err(|error| wrong(&error))?;
         let status = response.status();

@@ -1,0 +1,78 @@
+//! What operators see of the controller.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use serde_json::{Value, json};
+
+use super::{desk::unix_seconds, journal::Book, planning::Thought};
+
+/// The controller, as last seen.
+#[derive(Debug, Default)]
+pub struct Board {
+    acts: AtomicBool,
+    off: ArcSwapOption<String>,
+    book: ArcSwap<Book>,
+    thought: ArcSwap<Thought>,
+}
+
+impl Board {
+    /// Before anything was looked at.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Why the controller does nothing at all.
+    pub fn off(&self) -> Option<Arc<String>> {
+        self.off.load_full()
+    }
+
+    pub(super) fn set_off(&self, why: Option<String>) {
+        self.off.store(why.map(Arc::new));
+    }
+
+    pub(super) fn set_acts(&self, acts: bool) {
+        self.acts.store(acts, Relaxed);
+    }
+
+    pub(super) fn takes(&self, book: &Book) {
+        self.book.store(Arc::new(book.clone()));
+    }
+
+    pub(super) fn thinks(&self, thought: Thought) {
+        self.thought.store(Arc::new(thought));
+    }
+
+    /// As JSON.
+    pub fn view(&self) -> Value {
+        let (book, now) = (self.book.load(), unix_seconds());
+        let backends = book.backends.iter().map(|(name, entry)| {
+            json!({
+                "backend": name,
+                "profile": entry.profile,
+                "in_profile_seconds": (entry.since > 0).then(|| now.saturating_sub(entry.since)),
+                "engine_pid": entry.engine.map(|engine| engine.pid),
+                "switch": entry.switch.as_ref().map(|switch| json!({
+                    "id": switch.id,
+                    "from": switch.from,
+                    "to": switch.to,
+                    "reason": switch.reason,
+                    "step": switch.step,
+                    "seconds": now.saturating_sub(switch.began),
+                    "rolling_back": switch.back,
+                })),
+            })
+        });
+        json!({
+            "mode": if self.acts.load(Relaxed) { "act" } else { "advisory" },
+            "off": self.off.load().as_deref(),
+            "paused": book.paused,
+            "backends": backends.collect::<Vec<_>>(),
+            "plan": self.thought.load().as_ref(),
+            "history": book.history,
+        })
+    }
+}

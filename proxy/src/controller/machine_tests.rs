@@ -1,0 +1,215 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    drain: Duration::from_secs(60),
+    start: Duration::from_secs(300),
+    agree: Duration::from_secs(30),
+    slow_start: Duration::from_secs(10),
+};
+
+fn switch() -> Switch {
+    Switch {
+        id: "1".into(),
+        from: "a".into(),
+        to: "b".into(),
+        reason: "a test".into(),
+        began: 0,
+        step: Step::Draining,
+        back: None,
+        failed_back: 0,
+    }
+}
+
+fn at(milliseconds: u64) -> Moment {
+    Moment(1_000_000_000 + milliseconds * 1_000_000)
+}
+
+fn sight() -> Sight {
+    Sight { under_way: 0, ended: None, answers: true, agreement: Agreement::Agrees }
+}
+
+/// What goes as it should; the milliseconds that each takes.
+fn good(action: Action) -> (Event, u64) {
+    match action {
+        Action::Look | Action::Share(_) => (Event::Seen(sight()), 250),
+        Action::Stop | Action::Release | Action::Start | Action::WarmUp => (Event::Done, 100),
+    }
+}
+
+/// Runs a machine on good events to its end; the steps it went through.
+fn finish(machine: &mut Machine, mut now: u64) -> (Vec<Step>, End) {
+    let mut steps = Vec::new();
+    for _ in 0..10_000 {
+        let step = machine.switch().step;
+        if steps.last() != Some(&step) {
+            steps.push(step);
+        }
+        let (event, took) = good(machine.action(at(now)));
+        now += took;
+        if let Some(end) = machine.on(event, at(now)) {
+            return (steps, end);
+        }
+    }
+    panic!("it never ends: {machine:?}");
+}
+
+#[test]
+fn a_switch_goes_through_every_step_in_order() {
+    let mut machine = Machine::new(switch(), LIMITS, at(0));
+    assert_eq!(finish(&mut machine, 0), (Step::ALL.to_vec(), (Outcome::Done, None)));
+}
+
+#[test]
+fn an_engine_is_ended_only_when_nothing_was_under_way_for_a_while() {
+    let mut machine = Machine::new(switch(), LIMITS, at(0));
+    let busy = Sight { under_way: 1, ..sight() };
+    for (now, sight) in [(0, sight()), (400, busy), (800, sight()), (1200, sight())] {
+        machine.on(Event::Seen(sight), at(now));
+        assert_eq!(machine.switch().step, Step::Draining, "{now}");
+    }
+    machine.on(Event::Seen(sight()), at(1300));
+    assert_eq!(machine.switch().step, Step::Stopping);
+}
+
+#[test]
+fn requests_that_do_not_end_keep_their_engine() {
+    let mut machine = Machine::new(switch(), LIMITS, at(0));
+    let busy = Event::Seen(Sight { under_way: 3, ..sight() });
+    assert_eq!(machine.on(busy.clone(), at(59_000)), None);
+    let (outcome, why) = machine.on(busy, at(61_000)).unwrap();
+    assert_eq!((outcome, why.unwrap().contains("3 requests")), (Outcome::Abandoned, true));
+}
+
+#[test]
+fn the_share_grows_from_little_to_all() {
+    let slow = Switch { step: Step::SlowStart, ..switch() };
+    let machine = Machine::new(slow.clone(), LIMITS, at(0));
+    let shares: Vec<Action> = [0, 5_000, 20_000].map(|now| machine.action(at(now))).to_vec();
+    assert_eq!(shares, [Action::Share(50), Action::Share(500), Action::Share(1000)]);
+    let at_once = Limits { slow_start: Duration::ZERO, ..LIMITS };
+    assert_eq!(Machine::new(slow, at_once, at(0)).action(at(0)), Action::Share(1000));
+}
+
+#[test]
+fn another_profile_is_borne_for_a_while_and_not_longer() {
+    let verifying = Switch { step: Step::Verifying, ..switch() };
+    let mut machine = Machine::new(verifying, LIMITS, at(0));
+    let differs = Event::Seen(Sight { agreement: Agreement::Differs("max_num_seqs".into()), ..sight() });
+    machine.on(differs.clone(), at(1_000));
+    machine.on(differs.clone(), at(30_000));
+    assert_eq!(machine.switch().step, Step::Verifying);
+    machine.on(differs, at(32_000));
+    assert_eq!((machine.switch().step, machine.switch().target()), (Step::Stopping, "a"));
+    assert!(machine.switch().back.as_deref().unwrap().contains("max_num_seqs"));
+}
+
+#[test]
+fn an_engine_that_says_nothing_in_time_is_given_up() {
+    for step in [Step::Starting, Step::Verifying] {
+        let mut machine = Machine::new(Switch { step, ..switch() }, LIMITS, at(0));
+        machine.on(Event::Done, at(0));
+        let silent = Sight { answers: false, agreement: Agreement::Unknown, ..sight() };
+        machine.on(Event::Seen(silent.clone()), at(299_000));
+        assert_eq!(machine.switch().step, step);
+        machine.on(Event::Seen(silent), at(301_000));
+        assert_eq!((machine.switch().step, machine.switch().target()), (Step::Stopping, "a"));
+    }
+}
+
+#[test]
+fn the_way_back_is_tried_three_times() {
+    let back = Switch { step: Step::Starting, back: Some("broken".into()), ..switch() };
+    let mut machine = Machine::new(back, LIMITS, at(0));
+    let dead = Sight { ended: Some("gone".into()), ..sight() };
+    for _ in 0..2 {
+        machine.on(Event::Done, at(0));
+        assert_eq!(machine.on(Event::Seen(dead.clone()), at(0)), None);
+        assert_eq!(machine.switch().step, Step::Stopping);
+        machine.on(Event::Done, at(0));
+        machine.on(Event::Done, at(0));
+    }
+    machine.on(Event::Done, at(0));
+    assert_eq!(machine.on(Event::Seen(dead), at(0)), Some((Outcome::Failed, Some("gone".into()))));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let agreement = prop_oneof![
+        Just(Agreement::Unknown),
+        Just(Agreement::Agrees),
+        Just(Agreement::Differs("a knob".to_owned()))
+    ];
+    let ended = prop::option::weighted(0.1, Just("it died".to_owned()));
+    let seen =
+        (0_u32..3, ended, any::<bool>(), agreement).prop_map(|(under_way, ended, answers, agreement)| {
+            Event::Seen(Sight { under_way, ended, answers, agreement })
+        });
+    prop_oneof![8 => seen, 4 => Just(Event::Done), 1 => Just(Event::Failed("it failed".to_owned()))]
+}
+
+proptest! {
+    /// Whatever happens, in whatever order: an engine is ended only after it was drained or was never in service, the
+    /// profile is one of the two, and once things go well the switch ends in a sound state.
+    #[test]
+    fn whatever_happens_it_ends_soundly(events in prop::collection::vec((any_event(), 0_u64..20_000), 0..60)) {
+        let mut machine = Machine::new(switch(), LIMITS, at(0));
+        let mut now = 0;
+        for (event, took) in events {
+            let before = machine.switch().clone();
+            now += took;
+            let end = machine.on(event.clone(), at(now));
+            let after = machine.switch();
+            prop_assert!(after.profile() == "a" || after.profile() == "b");
+            if before.step == Step::Draining && after.step == Step::Stopping {
+                prop_assert!(matches!(&event, Event::Seen(sight) if sight.under_way == 0));
+            }
+            if before.step == Step::SlowStart && after.step == Step::Stopping {
+                let ended = matches!(&event, Event::Seen(sight) if sight.ended.is_some());
+                prop_assert!(ended, "only one that has ended is stopped while it serves");
+            }
+            if let Some((outcome, _)) = end {
+                prop_assert_eq!(outcome == Outcome::Abandoned, after.step == Step::Draining);
+                prop_assert_eq!(outcome == Outcome::Done, after.step == Step::SlowStart && after.back.is_none());
+                return Ok(());
+            }
+        }
+        let (_, (outcome, _)) = finish(&mut machine, now);
+        let sound = match outcome {
+            Outcome::Done => machine.switch().back.is_none(),
+            Outcome::Abandoned => machine.switch().step == Step::Draining,
+            Outcome::RolledBack => machine.switch().back.is_some(),
+            Outcome::Failed => false,
+        };
+        prop_assert!(sound, "{:?} {:?}", outcome, machine);
+    }
+
+    /// A crash at any moment, after which the journal's switch is begun anew, changes nothing of how it ends.
+    #[test]
+    fn what_the_journal_kept_goes_on(
+        events in prop::collection::vec((any_event(), 0_u64..5_000), 0..40),
+        crash in 0_usize..40,
+    ) {
+        let mut machine = Machine::new(switch(), LIMITS, at(0));
+        let mut now = 0;
+        for (index, (event, took)) in events.into_iter().enumerate() {
+            if index == crash {
+                let kept = serde_json::to_string(machine.switch()).unwrap();
+                machine = Machine::new(serde_json::from_str(&kept).unwrap(), LIMITS, at(now));
+            }
+            now += took;
+            if machine.on(event, at(now)).is_some() {
+                return Ok(());
+            }
+        }
+        let mut kept = Machine::new(machine.switch().clone(), LIMITS, at(now));
+        let (steps, (outcome, _)) = finish(&mut machine, now);
+        let (steps_anew, (outcome_anew, _)) = finish(&mut kept, now);
+        // Requests get their time to finish anew.
+        if outcome == Outcome::Abandoned {
+            prop_assert_eq!(outcome_anew, Outcome::Done);
+        } else {
+            prop_assert_eq!((steps, outcome), (steps_anew, outcome_anew));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! From the traffic to a plan: what the planner of the selector is told, and what becomes of what it says.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use gearshift_config::{
+    Actuator, Backend, BackendId, Catalog, Config, Declared, Knobs, ModelFacts, ModelId, ProfileId,
+};
+use gearshift_selector::{
+    Availability, Deployment, Moment, Software,
+    controller::{Advice, Condition, Engine, Planner, ProfileOption, Settings, Shift, Traffic},
+};
+use serde::Serialize;
+
+use super::{
+    desk::{Desk, unix_seconds},
+    journal::{Book, Entry},
+    machine::Outcome,
+    shifter::Ended,
+};
+use crate::{clock, fleet::Member};
+
+/// Seconds a switch takes, until one was seen.
+const PROCESS_S: f64 = 120.0;
+const SLEEP_S: f64 = 10.0;
+/// Outcomes after which a calibration says something of its engine.
+const CALIBRATED: u64 = 10;
+
+/// What is asked of every model now.
+pub type Workload = Box<dyn Fn(Moment) -> Vec<Traffic>>;
+
+/// The last plan, for operators.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct Thought {
+    /// When, seconds since 1970; 0 for never.
+    pub(super) at: u64,
+    /// What would be, or is, carried out.
+    pub(super) shifts: Vec<Shift>,
+    /// What is thought of every backend × profile.
+    pub(super) advice: Vec<Advice>,
+}
+
+/// The planner, and what it is told.
+pub(super) struct Thinker {
+    planner: Planner,
+    workload: Workload,
+    /// Orders that were given, by backend: the planner is told what became of them.
+    given: HashMap<BackendId, Shift>,
+    /// Actual over predicted of engines in the profiles they were in, TTFT and TPOT.
+    calibrations: HashMap<(BackendId, String), (f64, f64)>,
+}
+
+impl Thinker {
+    /// Remembers since when the backends are in their profiles.
+    pub(super) fn new(config: &Config, book: &Book, workload: Workload) -> Self {
+        let mut planner = Planner::new(settings(config));
+        let (now, wall) = (clock::now(), unix_seconds());
+        for (backend, entry) in book.backends.iter().filter(|(_, entry)| entry.since > 0) {
+            let ago = Duration::from_secs(wall.saturating_sub(entry.since)).as_nanos();
+            let since = Moment(now.0.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)));
+            planner.remember(&BackendId::new(backend.as_str()), since);
+        }
+        Self { planner, workload, given: HashMap::new(), calibrations: HashMap::new() }
+    }
+
+    /// Follows the file.
+    pub(super) fn configured(&mut self, config: &Config) {
+        self.planner.set_settings(settings(config));
+    }
+
+    /// Makes a plan. `busy` are backends with an order.
+    pub(super) fn think(&mut self, config: &Config, desk: &Desk, busy: &HashSet<BackendId>) -> Thought {
+        let (now, book) = (clock::now(), desk.book());
+        let members = desk.roster.members();
+        let engines: Vec<Engine> = members
+            .iter()
+            .filter_map(|member| {
+                let written = config.backends.iter().find(|backend| backend.id == *member.id())?;
+                let entry = book.backends.get(member.id().as_str());
+                self.engine(config, written, member, entry, &book, busy.contains(member.id()))
+            })
+            .collect();
+        let plan = self.planner.plan(now, &engines, &(self.workload)(now));
+        Thought { at: unix_seconds(), shifts: plan.shifts, advice: plan.advice }
+    }
+
+    /// An order was given.
+    pub(super) fn ordered(&mut self, shift: Shift) {
+        self.given.insert(shift.backend.clone(), shift);
+    }
+
+    /// What became of an order.
+    pub(super) fn ended(&mut self, ended: &Ended) {
+        if let Some(shift) = self.given.remove(&ended.backend) {
+            let ok = ended.outcome == Outcome::Done;
+            self.planner.finished(&shift, ended.took, ok, clock::now());
+        } else {
+            // An operator's: it is not undone before its time.
+            self.planner.remember(&ended.backend, clock::now());
+        }
+    }
+
+    fn engine(
+        &mut self,
+        config: &Config,
+        written: &Backend,
+        member: &Member,
+        entry: Option<&Entry>,
+        book: &Book,
+        busy: bool,
+    ) -> Option<Engine> {
+        let (model, facts) = model(config, member)?;
+        let backend = member.backend();
+        let observed = member.detected().map(|said| said.knobs.clone()).unwrap_or_default();
+        let (name, in_use) = match &backend.profile {
+            Declared::Is(profile) => (profile.id.clone(), profile.knobs.or(&observed)),
+            Declared::Detect => (ProfileId::new("detect"), observed),
+        };
+        let (ttft, tpot, samples) = member.state().calibration();
+        if samples >= CALIBRATED {
+            self.calibrations.insert((written.id.clone(), name.as_str().to_owned()), (ttft, tpot));
+        }
+        let option = |id: &ProfileId, knobs: Knobs, lossless: bool| ProfileOption {
+            id: id.clone(),
+            deployment: deployment(&backend, facts.as_ref(), &knobs, &in_use, member.state().kv_tokens()),
+            lossless,
+            calibration: self.calibrations.get(&(written.id.clone(), id.as_str().to_owned())).copied(),
+        };
+        let mut profiles: Vec<ProfileOption> = written
+            .profiles
+            .iter()
+            .map(|profile| option(&profile.id, profile.knobs.clone(), profile.lossless))
+            .collect();
+        let switch = entry.and_then(|entry| entry.switch.as_ref());
+        let current = switch.map_or(name, |switch| ProfileId::new(switch.target()));
+        if !profiles.iter().any(|profile| profile.id == current) {
+            profiles = vec![option(&current, in_use.clone(), in_use.lossless())];
+        }
+        let available =
+            matches!(member.state().availability(), Availability::Ready | Availability::Probation);
+        Some(Engine {
+            id: written.id.clone(),
+            model,
+            current,
+            profiles,
+            condition: match (switch.is_some() || busy, available) {
+                (true, _) => Condition::Switching,
+                (false, true) => Condition::Available,
+                (false, false) => Condition::Unavailable,
+            },
+            price_usd_per_hour: written.price_usd_per_hour,
+            round_trip_s: member.state().round_trip_s(),
+            switch_s: switch_seconds(written, book),
+        })
+    }
+}
+
+/// The planner's settings, as the file has them. The objective is that of the last route, which takes what no other does.
+fn settings(config: &Config) -> Settings {
+    let controller = &config.controller;
+    let default = Settings::default();
+    let route = config.routes.last();
+    Settings {
+        every: controller.every,
+        min_gain: controller.min_gain,
+        min_dwell: controller.min_dwell,
+        payback: controller.payback,
+        max_unavailable: controller.max_unavailable,
+        objective: route.map_or(default.objective, |route| route.objective),
+        allow_lossy: route.is_some_and(|route| route.allow_lossy),
+        // A wish lasts two plans at least.
+        settle: default.settle.min(controller.every * 2),
+        // What is tried for its own sake must be learned from, and the planner is not told of served requests here.
+        curiosity: 0.0,
+        ..default
+    }
+}
+
+/// The model a backend serves, under the name that metrics know, and its numbers.
+fn model(config: &Config, member: &Member) -> Option<(ModelId, Option<std::sync::Arc<ModelFacts>>)> {
+    let declared = match &member.backend().model {
+        Declared::Is(id) => config.models.iter().find(|model| model.id == *id),
+        Declared::Detect => None,
+    };
+    if let Some(model) = declared {
+        return Some((model.id.clone(), model.facts.clone()));
+    }
+    let said = member.detected()?;
+    let served = said.models().next()?;
+    let known = config.models.iter().find(|model| model.served_name == served.id);
+    let id = known.map_or_else(|| ModelId::new(served.id.as_str()), |model| model.id.clone());
+    let facts = known.and_then(|model| model.facts.clone());
+    Some((id, facts.or_else(|| Catalog::shipped().model(&served.id).cloned())))
+}
+
+/// The backend's engine in other knobs; `None` where hardware or model is not known.
+fn deployment(
+    backend: &Backend,
+    model: Option<&std::sync::Arc<ModelFacts>>,
+    knobs: &Knobs,
+    in_use: &Knobs,
+    kv_tokens: Option<u64>,
+) -> Option<Deployment> {
+    let hardware = backend.hardware.as_ref()?;
+    Some(Deployment {
+        hardware: hardware.facts.clone(),
+        count: hardware.count,
+        model: model?.clone(),
+        knobs: knobs.clone(),
+        software: Software::default(),
+        // What it says of its cache holds for knobs that leave memory as it is.
+        kv_tokens: kv_tokens.filter(|_| same_memory(knobs, in_use)),
+    })
+}
+
+fn same_memory(one: &Knobs, other: &Knobs) -> bool {
+    let memory = |knobs: &Knobs| {
+        let Knobs { kv_cache_dtype, quantization, gpu_memory_utilization, expert_parallel, .. } = knobs;
+        let Knobs { tensor_parallel, pipeline_parallel, data_parallel, .. } = knobs;
+        let split = (*tensor_parallel, *pipeline_parallel, *data_parallel, *expert_parallel);
+        let draft = knobs.speculative.as_ref().and_then(|speculative| speculative.model.clone());
+        (*kv_cache_dtype, *quantization, *gpu_memory_utilization, split, draft)
+    };
+    memory(&one.or(other)) == memory(other)
+}
+
+/// How long a switch of this backend takes: as long as the last one that was done, or a guess.
+fn switch_seconds(backend: &Backend, book: &Book) -> f64 {
+    let of_this = |record: &&super::journal::Record| {
+        record.backend == backend.id.as_str() && record.outcome == Outcome::Done
+    };
+    let last = book.history.iter().rev().find(of_this);
+    let guess = match &backend.actuator {
+        Some(Actuator::Sleep(_)) => SLEEP_S,
+        Some(Actuator::Process(_) | Actuator::Webhook(_)) | None => PROCESS_S,
+    };
+    last.and_then(|record| u32::try_from(record.seconds).ok()).map_or(guess, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use gearshift_config::{KvCacheDtype, Objective};
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let backends = "
+profiles: {a: {}, b: {}}
+backends: [{name: x, url: 'http://x:1', profile: a, profiles: [a, b], actuator: {process: {command: [vllm]}}}]
+";
+        gearshift_config::parse("t", &format!("{backends}{text}"), Path::new("")).unwrap()
+    }
+
+    #[test]
+    fn the_planner_is_as_eager_as_the_file_says() {
+        let text = "controller: {min_gain: 0.5, min_dwell: 2m, every: 10s}\nroutes: [{name: all, objective: cost}]\n";
+        let settings = settings(&config(text));
+        assert_eq!((settings.min_gain, settings.min_dwell), (0.5, Duration::from_secs(120)));
+        assert_eq!((settings.objective, settings.settle), (Objective::Cost, Duration::from_secs(20)));
+        assert!(!settings.allow_lossy);
+    }
+
+    #[test]
+    fn what_an_engine_says_of_its_cache_holds_while_memory_stays() {
+        let plain = Knobs { max_num_seqs: Some(4), ..Knobs::default() };
+        let fp8 = Knobs { kv_cache_dtype: Some(KvCacheDtype::Fp8), ..Knobs::default() };
+        assert!(same_memory(&plain, &Knobs::default()) && !same_memory(&fp8, &plain));
+    }
+
+    #[test]
+    fn a_switch_takes_as_long_as_the_last_one() {
+        let config = config("");
+        let mut book = Book::default();
+        assert_eq!(switch_seconds(&config.backends[0], &book), PROCESS_S);
+        let text = r#"{"backend": "x", "id": "1", "from": "a", "to": "b", "reason": "", "began": 0, "seconds": 77,
+            "outcome": "done", "problem": null, "verified": [], "declared": []}"#;
+        book.history.push(serde_json::from_str(text).unwrap());
+        assert_eq!(switch_seconds(&config.backends[0], &book), 77.0);
+    }
+}

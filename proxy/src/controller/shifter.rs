@@ -1,0 +1,398 @@
+//! Looks after one backend: carries out its switches, and between them sees to it that its engine runs.
+
+use std::{sync::Arc, time::Duration};
+
+use gearshift_config::{Actuator as Settings, Backend, BackendId, Config, OnExit};
+use gearshift_selector::{Availability, Moment};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    actuate::{Actuator as _, Hand, Supervised},
+    desk::{Desk, unix_seconds},
+    journal::Record,
+    machine::{Action, Agreement, End, Event, Limits, Machine, Outcome, Sight, Step, Switch},
+    verify::{self, Proof},
+    warm::warm_up,
+};
+use crate::{
+    clock::{self, between},
+    fleet::Member,
+};
+
+/// Between two looks at a backend in a switch.
+const LOOK: Duration = Duration::from_millis(200);
+/// Between two looks at an engine that should run.
+const SUPERVISE: Duration = Duration::from_secs(1);
+/// Before an engine that ended is started anew; doubled each time, up to the longest.
+const BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
+/// An engine that ran for so long did not fail to start.
+const RAN: Duration = Duration::from_secs(300);
+/// An engine's own load counts while it is no older than this.
+const FRESH: Duration = Duration::from_secs(5);
+/// An engine that publishes metrics has been scraped by then.
+const SCRAPED: Duration = Duration::from_secs(10);
+/// How long an engine of Gearshift's own may contradict its profile: what it says comes in several pieces.
+const AGREE: Duration = Duration::from_secs(30);
+
+/// What one switch is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) to: String,
+    pub(super) reason: String,
+}
+
+/// A switch has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) backend: BackendId,
+    pub(super) outcome: Outcome,
+    /// Since it began, or since Gearshift went on with it.
+    pub(super) took: Duration,
+}
+
+/// Looks after one backend.
+pub(super) struct Shifter {
+    id: BackendId,
+    desk: Desk,
+    config: watch::Receiver<Arc<Config>>,
+    hand: Hand,
+    ended: mpsc::UnboundedSender<Ended>,
+    supervision: Supervision,
+    /// Whether the engine has been seen away since its switch began.
+    was_away: bool,
+    proof: Proof,
+}
+
+/// When the engine is looked at next, and how patient Gearshift has become with it.
+#[derive(Debug, Clone, Copy)]
+struct Supervision {
+    due: Instant,
+    back_off: Duration,
+    started: Option<Instant>,
+    /// It started, and has not answered anything yet.
+    cold: bool,
+}
+
+impl Shifter {
+    pub(super) fn new(
+        id: BackendId,
+        desk: Desk,
+        config: watch::Receiver<Arc<Config>>,
+        hand: Hand,
+        ended: mpsc::UnboundedSender<Ended>,
+    ) -> Self {
+        let supervision = Supervision { due: Instant::now(), back_off: BACK_OFF, started: None, cold: false };
+        Self { id, desk, config, hand, ended, supervision, was_away: false, proof: Proof::default() }
+    }
+
+    /// Goes on with the switch that the journal has, takes orders, and keeps the engine running, until told to end.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>, end: CancellationToken) {
+        let work = async {
+            if let Some(switch) = self.desk.entry(&self.id).switch {
+                tracing::warn!(backend = %self.id, step = switch.step.as_str(), to = switch.to, "going on with a switch that an earlier Gearshift began");
+                self.carry_out(switch).await;
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    order = orders.recv() => match order {
+                        Some(order) => self.begin(order).await,
+                        None => std::future::pending().await,
+                    },
+                    () = sleep_until(self.supervision.due) => self.supervise().await,
+                }
+            }
+        };
+        // A switch under way is left where it is: the journal knows, and the next Gearshift goes on with it.
+        end.run_until_cancelled(Box::pin(work)).await;
+        self.leave().await;
+    }
+
+    /// The backend as the file has it; `None` once it has left.
+    fn backend(&self) -> Option<Arc<Backend>> {
+        self.config.borrow().backends.iter().find(|backend| backend.id == self.id).cloned()
+    }
+
+    async fn begin(&mut self, order: Order) {
+        let from = self.desk.entry(&self.id).profile;
+        if from == order.to {
+            return;
+        }
+        let began = unix_seconds();
+        let switch = Switch {
+            id: format!("{}-{began}-{:08x}", self.id, fastrand::u32(..)),
+            from,
+            to: order.to,
+            reason: order.reason,
+            began,
+            step: Step::Draining,
+            back: None,
+            failed_back: 0,
+        };
+        tracing::info!(backend = %self.id, from = switch.from, to = switch.to, reason = switch.reason, "switch begins");
+        self.carry_out(switch).await;
+    }
+
+    /// Carries a switch out, from the step it stands at.
+    async fn carry_out(&mut self, switch: Switch) {
+        let began = Instant::now();
+        (self.was_away, self.proof) = (false, Proof::default());
+        let mut machine = Machine::new(switch, self.limits(), clock::now());
+        let (outcome, problem) = loop {
+            if let Err(why) = self.enter(&machine).await {
+                // What is not in the journal is not done; a full disk may have room again.
+                tracing::error!(backend = %self.id, why, "the switch waits");
+                sleep(SUPERVISE).await;
+                continue;
+            }
+            if let Some(end) = self.step(&mut machine).await {
+                break end;
+            }
+        };
+        self.finish(machine.switch(), outcome, problem, began.elapsed()).await;
+    }
+
+    /// Writes down the step, and puts the backend into the gear that it means.
+    async fn enter(&self, machine: &Machine) -> Result<(), String> {
+        let switch = machine.switch();
+        self.desk.note(&self.id, |entry| entry.switch = Some(switch.clone()))?;
+        if switch.step == Step::SlowStart {
+            self.give_share(1);
+        }
+        self.desk.shift_gear(&self.id).await;
+        Ok(())
+    }
+
+    /// Acts until the step is done.
+    async fn step(&mut self, machine: &mut Machine) -> Option<End> {
+        let (step, began) = (machine.switch().step, machine.since());
+        let before = machine.switch().clone();
+        loop {
+            let event = self.act(machine).await;
+            if let Event::Failed(why) = &event {
+                tracing::warn!(backend = %self.id, step = step.as_str(), why, "a step of the switch failed");
+            }
+            let now = clock::now();
+            let end = machine.on(event, now);
+            if end.is_some() || *machine.switch() != before {
+                self.desk.metrics.stepped(step, between(began, now));
+                return end;
+            }
+        }
+    }
+
+    async fn act(&mut self, machine: &Machine) -> Event {
+        let Some(backend) = self.backend() else {
+            // Steps that take no failure come back here until the shifter is told to end: not in one turn of the runtime.
+            sleep(LOOK).await;
+            return Event::Failed("the backend has left the configuration".to_owned());
+        };
+        let switch = machine.switch();
+        let done = match machine.action(clock::now()) {
+            Action::Look => {
+                sleep(LOOK).await;
+                return Event::Seen(self.look(&backend, machine));
+            }
+            Action::Share(permille) => {
+                self.give_share(permille);
+                sleep(LOOK).await;
+                return Event::Seen(self.look(&backend, machine));
+            }
+            Action::Stop => self.hand.stop(&backend, switch.leaving()).await,
+            Action::Release => self.hand.release(&backend).await,
+            Action::Start => self.hand.start(&backend, switch).await,
+            Action::WarmUp => self.warm(&backend).await,
+        };
+        done.map_or_else(Event::Failed, |()| Event::Done)
+    }
+
+    async fn warm(&mut self, backend: &Backend) -> Result<(), String> {
+        let Some(member) = self.desk.member(&self.id) else { return Ok(()) };
+        self.proof = verify::proof(&member);
+        let requests = self.config.borrow().controller.warm_up_requests;
+        let warmed = warm_up(&self.desk.tasks, &member, requests).await;
+        warmed.map_err(|why| self.hand.ended(backend).unwrap_or(why))
+    }
+
+    fn look(&mut self, backend: &Backend, machine: &Machine) -> Sight {
+        let (switch, waited) = (machine.switch(), between(machine.since(), clock::now()));
+        let Some(member) = self.desk.member(&self.id) else {
+            let agreement = Agreement::Unknown;
+            return Sight { under_way: 0, ended: None, answers: false, agreement };
+        };
+        member.check_now();
+        let answers = verify::answers(&member);
+        self.was_away |= !answers;
+        let mut agreement = verify::agreement(&member, waited > SCRAPED);
+        if agreement == Agreement::Agrees && !self.is_convincing(backend, &member, switch) {
+            agreement = Agreement::Unknown;
+        }
+        // An engine elsewhere is known by its answers alone.
+        let gone = switch.step == Step::SlowStart && member.found() == Availability::Down;
+        let ended = match switch.step {
+            Step::Draining | Step::Stopping | Step::Releasing => None,
+            Step::Starting | Step::Verifying | Step::Warming | Step::SlowStart => self
+                .hand
+                .ended(backend)
+                .or_else(|| gone.then(|| "the engine does not answer any more".to_owned())),
+        };
+        Sight { under_way: under_way(&member), ended, answers, agreement }
+    }
+
+    /// Whether the answer can be from the new engine. One that another system restarts may still be the old one: it must
+    /// have been away, or say what the old one could not.
+    fn is_convincing(&self, backend: &Backend, member: &Member, switch: &Switch) -> bool {
+        let Hand::Webhook(_) = self.hand else { return true };
+        let seen = member.detected().map(|said| said.knobs.clone()).unwrap_or_default();
+        self.was_away || verify::tells_apart(backend, &switch.from, &switch.to, &seen)
+    }
+
+    fn give_share(&self, permille: u32) {
+        if let Some(member) = self.desk.member(&self.id) {
+            member.state().set_share(permille);
+        }
+    }
+
+    async fn finish(&mut self, switch: &Switch, outcome: Outcome, problem: Option<String>, took: Duration) {
+        let profile = if outcome == Outcome::Done { &switch.to } else { &switch.from };
+        let record = Record {
+            backend: self.id.to_string(),
+            id: switch.id.clone(),
+            from: switch.from.clone(),
+            to: switch.to.clone(),
+            reason: switch.reason.clone(),
+            began: switch.began,
+            seconds: unix_seconds().saturating_sub(switch.began),
+            outcome,
+            problem: problem.clone(),
+            verified: std::mem::take(&mut self.proof.verified),
+            declared: std::mem::take(&mut self.proof.declared),
+        };
+        let noted = |book: &mut super::journal::Book| {
+            let entry = book.backends.entry(record.backend.clone()).or_default();
+            if entry.profile != *profile {
+                (entry.profile, entry.since) = (profile.clone(), unix_seconds());
+            }
+            entry.switch = None;
+            book.history.push(record.clone());
+        };
+        while let Err(why) = self.desk.change(noted) {
+            tracing::error!(backend = %self.id, why, "the switch waits for its end");
+            sleep(SUPERVISE).await;
+        }
+        self.desk.shift_gear(&self.id).await;
+        self.give_share(1000);
+        self.supervision =
+            Supervision { due: Instant::now(), back_off: BACK_OFF, started: None, cold: false };
+        self.desk.metrics.ended(outcome, took);
+        let (to, outcome_name) = (&switch.to, outcome.as_str());
+        match outcome {
+            Outcome::Done => tracing::info!(backend = %self.id, to, seconds = took.as_secs(), "switch done"),
+            Outcome::Abandoned | Outcome::RolledBack | Outcome::Failed => {
+                tracing::error!(backend = %self.id, to, outcome = outcome_name, problem, "switch not done");
+            }
+        }
+        // The controller may have ended.
+        let _ = self.ended.send(Ended { backend: self.id.clone(), outcome, took });
+    }
+
+    fn limits(&self) -> Limits {
+        let config = self.config.borrow();
+        let backend = config.backends.iter().find(|backend| backend.id == self.id);
+        let (start, agree) = match backend.and_then(|backend| backend.actuator.as_ref()) {
+            Some(Settings::Process(process)) => (process.start_timeout, AGREE),
+            Some(Settings::Sleep(sleep)) => (sleep.timeout, AGREE),
+            // The engine before answers until the other system gets to it.
+            Some(Settings::Webhook(webhook)) => (webhook.start_timeout, webhook.start_timeout),
+            None => (AGREE, AGREE),
+        };
+        let controller = &config.controller;
+        Limits { drain: controller.drain, start, agree, slow_start: controller.slow_start }
+    }
+
+    /// Between switches: the engine runs, or is started.
+    async fn supervise(&mut self) {
+        let now = Instant::now();
+        self.supervision.due = now + SUPERVISE;
+        let Some(backend) = self.backend() else { return };
+        let profile = self.desk.entry(&self.id).profile;
+        let done = match &mut self.hand {
+            Hand::Process(hand) => hand.ensure(&backend, &profile).await,
+            Hand::Sleep(hand) => {
+                // Once: afterwards only switches change who sleeps.
+                self.supervision.due = now + RAN * 1000;
+                hand.ensure(&backend, &profile).await.map(|()| Supervised::Runs)
+            }
+            Hand::Webhook(_) => {
+                self.supervision.due = now + RAN * 1000;
+                Ok(Supervised::Runs)
+            }
+        };
+        let supervision = &mut self.supervision;
+        let ran = supervision.started.is_none_or(|started| now.duration_since(started) > RAN);
+        match done {
+            Ok(Supervised::Runs) => self.warm_if_cold(&backend).await,
+            Ok(Supervised::Started) => {
+                supervision.back_off = if ran { BACK_OFF } else { longer(supervision.back_off) };
+                (supervision.started, supervision.cold) = (Some(Instant::now()), true);
+                supervision.due = Instant::now() + supervision.back_off;
+                self.desk.metrics.started(self.id.as_str());
+            }
+            Err(why) => {
+                supervision.back_off = longer(supervision.back_off);
+                supervision.due = Instant::now() + supervision.back_off;
+                tracing::error!(backend = %self.id, why, again_in = ?supervision.back_off, "the engine cannot be kept running");
+            }
+        }
+    }
+
+    /// Asks an engine that just came up, so that it is not a client who waits for its first answer; and so that its
+    /// probation is over.
+    async fn warm_if_cold(&mut self, backend: &Backend) {
+        let (Some(started), true) = (self.supervision.started, self.supervision.cold) else { return };
+        let Some(member) = self.desk.member(&self.id) else { return };
+        let heard = verify::answers(&member) && member.detected().is_some();
+        if !heard || !(verify::counted(&member) || started.elapsed() > SCRAPED) {
+            return;
+        }
+        self.supervision.cold = false;
+        let requests = self.config.borrow().controller.warm_up_requests;
+        if let Err(why) = warm_up(&self.desk.tasks, &member, requests).await {
+            tracing::warn!(backend = %backend.id, why, "the engine came up, and does not answer");
+        }
+    }
+
+    /// Gearshift ends, or the backend leaves.
+    async fn leave(mut self) {
+        let Some(backend) = self.backend() else { return };
+        let Some(Settings::Process(settings)) = &backend.actuator else { return };
+        match settings.on_exit {
+            OnExit::Keep => {
+                tracing::info!(backend = %self.id, "the engine runs on, for the next Gearshift");
+            }
+            OnExit::Stop => {
+                let profile = self.desk.entry(&self.id).profile;
+                if let Err(why) = self.hand.stop(&backend, &profile).await {
+                    tracing::error!(backend = %self.id, why, "the engine does not end");
+                }
+            }
+        }
+    }
+}
+
+fn longer(back_off: Duration) -> Duration {
+    (back_off * 2).min(LONGEST_BACK_OFF)
+}
+
+/// Requests under way: ours, or by the engine's own count where that is more and fresh, for others may use it too.
+fn under_way(member: &Member) -> u32 {
+    let now: Moment = clock::now();
+    let theirs = member.state().scraped().filter(|load| between(load.at, now) <= FRESH);
+    let theirs = theirs.map_or(0, |load| load.running.saturating_add(load.waiting));
+    member.state().in_flight().requests.max(theirs)
+}
