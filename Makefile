@@ -72,6 +72,17 @@ deny: ## Licences, bans, sources and advisories of the dependencies (cargo-deny)
 e2e: build ## Official SDKs through Gearshift to real vLLM on CPU
 	$(WITH_ONNXRUNTIME) $(PYTHON) e2e/run.py
 
+.PHONY: dashboards
+dashboards: ## Write Grafana's dashboards and check them and the rules: dashboards/
+	$(PYTHON) dashboards/generate.py
+	$(PYTHON) e2e/observe.py --static
+
+.PHONY: observe
+observe: ## Every panel and alert against real Prometheus over simulated engines, five minutes, with images
+	cargo build --profile quick --locked -p gearshift -p gearshift-loadtests
+	$(WITH_ONNXRUNTIME) $(PYTHON) e2e/observe.py --gearshift $(QUICK)/gearshift \
+		--loadtest $(QUICK)/gearshift-loadtest $(OBSERVE_ARGS)
+
 .PHONY: bench
 bench: ## Cost per request and per stream, against nginx and HAProxy
 	tools/peers.sh
@@ -83,7 +94,12 @@ bench: ## Cost per request and per stream, against nginx and HAProxy
 .PHONY: route
 route: ## Routing policies side by side over simulated fleets, in virtual time
 	cargo build --release --locked -p gearshift-loadtests
-	$(RELEASE)/gearshift-loadtest route --out $(REPORTS) $(ROUTE_ARGS)
+	$(RELEASE)/gearshift-loadtest route --adapt --out $(REPORTS) $(ROUTE_ARGS)
+
+.PHONY: loop
+loop: ## The profile controller over simulated days, against hindsight
+	cargo build --profile quick --locked -p gearshift-loadtests
+	$(QUICK)/gearshift-loadtest loop --out $(REPORTS) $(LOOP_ARGS)
 
 .PHONY: simulator
 simulator: ## The simulated engine against real vLLM on this CPU and against measured GPUs, 25 minutes

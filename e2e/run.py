@@ -23,8 +23,10 @@ from harness.fleet import Fleet
 from harness.paths import E2E, FLEET_FILE, FLEET_VARIABLE, REPORTS, ROOT, RUN
 
 STARTED = time.monotonic()
-# Longer than any stage takes; a hang then fails instead of lasting.
+# Longer than a stage takes; a hang then fails instead of lasting.
 STAGE_LIMIT_S = 300.0
+# Three starts of vLLM are in it.
+SHIFTING_LIMIT_S = 1200.0
 INTERRUPT_GRACE_S = 30.0
 
 
@@ -40,6 +42,7 @@ class Stage:
     name: str
     command: Callable[[Path], list[str | Path]]
     needs_gearshift: bool = False
+    limit_s: float = STAGE_LIMIT_S
 
 
 def pytest(*files: str) -> Callable[[Path], list[str | Path]]:
@@ -73,6 +76,11 @@ def quickstart(junit: Path) -> list[str | Path]:
     return [install.python_of(install.CLIENTS), E2E / "quickstart.py", f"--junitxml={junit}"]
 
 
+def shifting(junit: Path) -> list[str | Path]:
+    """An engine is shifted into another profile under traffic."""
+    return [install.python_of(install.CLIENTS), E2E / "shifting.py", f"--junitxml={junit}"]
+
+
 # In this order: the later ones take parts of the fleet away.
 STAGES = (
     Stage("harness", pytest("test_harness.py")),
@@ -86,8 +94,10 @@ STAGES = (
     Stage("reload", pytest("test_reload.py"), needs_gearshift=True),
     Stage("shutdown", pytest("test_shutdown.py"), needs_gearshift=True),
     Stage("quickstart", quickstart, needs_gearshift=True),
+    Stage("bundles", pytest("test_bundles.py"), needs_gearshift=True),
     Stage("server killed", pytest("test_kill.py"), needs_gearshift=True),
     Stage("prometheus", pytest("test_prometheus.py"), needs_gearshift=True),
+    Stage("shifting", shifting, needs_gearshift=True, limit_s=SHIFTING_LIMIT_S),
 )
 
 
@@ -111,6 +121,7 @@ def bring_up(children: Children, options: argparse.Namespace) -> Fleet:
     say("python environments")
     install.engine()
     install.clients()
+    install.examples()
     say("vLLM servers start")
     engines = tuple(services.start_engine(children, spec) for spec in services.ENGINES)
     say("node packages")
@@ -144,7 +155,7 @@ def run_stage(stage: Stage) -> report.StageResult:
         command, cwd=E2E, env=env, stdin=subprocess.DEVNULL, start_new_session=True
     ) as process:
         try:
-            code = process.wait(STAGE_LIMIT_S)
+            code = process.wait(stage.limit_s)
         except subprocess.TimeoutExpired:
             code = -signal.SIGINT
         finally:

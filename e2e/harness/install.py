@@ -12,6 +12,7 @@ from .paths import CACHE, E2E, REQUIREMENTS, ROOT, cargo_target
 
 ENGINE = CACHE / "engine"
 CLIENTS = CACHE / "clients"
+EXAMPLES = CACHE / "examples"
 TOOLS = CACHE / "tools"
 MODELS = CACHE / "models"
 NODE = E2E / "node"
@@ -135,3 +136,9 @@ def clients() -> None:
     """The environment of the Python SDKs."""
     tools()
     environment(CLIENTS, REQUIREMENTS / "clients.txt")
+
+
+def examples() -> None:
+    """What the example of a bundle made elsewhere is made with."""
+    tools()
+    environment(EXAMPLES, ROOT / "models" / "examples" / "requirements.txt")

@@ -61,6 +61,9 @@ def write_junit(path: Path, results: Iterable[Result]) -> None:
     suite = ElementTree.Element("testsuite")
     for result in results:
         case = ElementTree.SubElement(suite, "testcase", name=result.name, time=f"{result.seconds:.3f}")
+        properties = ElementTree.SubElement(case, "properties")
+        for name, value in result.notes.items():
+            ElementTree.SubElement(properties, "property", name=name, value=value)
         if result.outcome == FAILED:
             ElementTree.SubElement(case, "failure", message=result.message)
     ElementTree.ElementTree(suite).write(path, encoding="unicode")

@@ -1,5 +1,6 @@
 """Starts the real parts: vLLM servers, Gearshift, Prometheus."""
 
+import json
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -117,12 +118,12 @@ class AtTemplate(string.Template):
     """`@{name}`, because the configuration itself knows `${NAME}`."""
 
     delimiter = "@"
-    idpattern = r"[a-z_-]+"
+    idpattern = r"[a-z0-9_-]+"
 
 
-def configuration(values: Mapping[str, str]) -> str:
+def configuration(values: Mapping[str, str], template: str = "gearshift.yaml.in") -> str:
     """Gearshift's configuration file with the run's addresses."""
-    return AtTemplate((E2E / "gearshift.yaml.in").read_text()).substitute(values)
+    return AtTemplate((E2E / template).read_text()).substitute(values)
 
 
 def start_gearshift(
@@ -149,13 +150,14 @@ def start_gearshift(
     return Gearshift(f"http://{listen}", f"http://{admin}", TOKEN, binary, config, log, child.pid)
 
 
-def start_prometheus(children: Children, gearshift: Gearshift) -> str:
-    """Starts a Prometheus that scrapes the proxy's admin listener every second."""
+def start_prometheus(children: Children, gearshift: Gearshift, rules: Sequence[Path] = ()) -> str:
+    """Starts a Prometheus that scrapes the proxy's admin listener every second, with rule files if wanted."""
     folder = RUN / "prometheus"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
     config.write_text(
-        "global: { scrape_interval: 1s, scrape_timeout: 1s }\n"
+        "global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 5s }\n"
+        f"rule_files: {json.dumps([str(rule) for rule in rules])}\n"
         "scrape_configs:\n"
         "  - job_name: gearshift\n"
         f"    authorization: {{ credentials: {gearshift.token} }}\n"

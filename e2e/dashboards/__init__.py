@@ -1,0 +1,1 @@
+"""Checks dashboards and rules against a real Prometheus, and draws them: `make observe`."""
