@@ -43,6 +43,8 @@ class Stage:
     command: Callable[[Path], list[str | Path]]
     needs_gearshift: bool = False
     limit_s: float = STAGE_LIMIT_S
+    # Only where --only names it.
+    on_request: bool = False
 
 
 def pytest(*files: str) -> Callable[[Path], list[str | Path]]:
@@ -97,7 +99,7 @@ STAGES = (
     Stage("bundles", pytest("test_bundles.py"), needs_gearshift=True),
     Stage("server killed", pytest("test_kill.py"), needs_gearshift=True),
     Stage("prometheus", pytest("test_prometheus.py"), needs_gearshift=True),
-    Stage("shifting", shifting, needs_gearshift=True, limit_s=SHIFTING_LIMIT_S),
+    Stage("shifting", shifting, needs_gearshift=True, limit_s=SHIFTING_LIMIT_S, on_request=True),
 )
 
 
@@ -211,7 +213,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end_by_signal)
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
-    chosen = [stage for stage in STAGES if not options.only or stage.name in options.only]
+    only = options.only or [stage.name for stage in STAGES if not stage.on_request]
+    chosen = [stage for stage in STAGES if stage.name in only]
     if options.direct:
         chosen = [stage for stage in chosen if not stage.needs_gearshift]
     results = []
