@@ -156,6 +156,14 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// The name of the profile it runs in, for people and labels; `detected` where the engine is asked.
+    pub fn profile_name(&self) -> &str {
+        match &self.profile {
+            Declared::Is(profile) => profile.id.as_str(),
+            Declared::Detect => "detected",
+        }
+    }
+
     /// Whether `other` is reached in the same way, so that connections to one serve the other.
     pub fn same_connection(&self, other: &Self) -> bool {
         self.url == other.url

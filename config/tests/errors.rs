@@ -1,28 +1,11 @@
 //! What is wrong is found all at once, each with its line, its path and what would be right.
 
-#![expect(clippy::panic, reason = "helpers outside #[test] functions")]
+mod common;
 
 use std::path::Path;
 
-use gearshift_config::{Config, Errors, load, parse_with};
-
-fn read(text: &str) -> Result<Config, Errors> {
-    parse_with("g.yaml", text, Path::new(""), &|name| (name == "SET").then(|| "s3cret".to_owned()))
-}
-
-fn lines(text: &str) -> Vec<String> {
-    let errors = read(text).err().unwrap_or_else(|| panic!("no error in {text}"));
-    errors.to_string().lines().map(str::to_owned).collect()
-}
-
-/// The only problem of a text.
-fn only(text: &str) -> String {
-    let lines = lines(text);
-    assert_eq!(lines.len(), 1, "{lines:#?}");
-    lines.concat()
-}
-
-const ONE: &str = "backends: [{url: 'http://a'}]\n";
+use common::{ONE, lines, only, read};
+use gearshift_config::{load, parse_with};
 
 #[test]
 fn two_mistakes_in_one_backend_and_one_elsewhere_come_together() {
@@ -337,75 +320,6 @@ fn tools_get_the_problems_as_json() {
     assert_eq!(problem["path"], "backends[0].url");
     assert_eq!(problem["what"], "is missing");
     assert!(problem["fix"].as_str().unwrap().contains("http://127.0.0.1:8000"));
-}
-
-const SHIFTING: &str = "\
-profiles: {a: {}, b: {}}
-backends:
-  - {url: 'http://x:1', profile: a, profiles: [a, b], actuator: ACTUATOR}
-";
-
-fn shifting(actuator: &str) -> String {
-    SHIFTING.replace("ACTUATOR", actuator)
-}
-
-#[test]
-fn an_actuator_is_one_of_three_and_whole() {
-    assert!(read(&shifting("{process: {command: [vllm, serve, m]}}")).is_ok());
-    assert!(read(&shifting("{sleep: {siblings: {b: 'http://x:2'}}}")).is_ok());
-    assert!(read(&shifting("{webhook: {url: 'https://ops/x/v1', secret: '${SET}'}}")).is_ok());
-    for (actuator, expected) in [
-        ("{}", "actuator: a backend has one actuator; write one of `process`, `sleep` and `webhook`"),
-        ("{process: {}}", "actuator.process.command: is missing"),
-        ("{process: {command: [vllm, '--port=1']}}", "process.command[1]: --port is stated twice"),
-        ("{process: {command: [vllm], env: {A: '${UNSET}'}}}", "env.A: the environment variable UNSET"),
-        ("{process: {command: [vllm], on_exit: die}}", "known are keep, stop"),
-        ("{sleep: {}}", "sleep.siblings: profile b has no engine"),
-        ("{sleep: {siblings: {b: 'http://x:1'}}}", "siblings.b: http://x:1 is another profile's engine"),
-        ("{webhook: {url: 'http://ops'}}", "actuator.webhook: has no `secret`"),
-        ("{webhook: {url: 'http://ops', secret: x, secret_file: y}}", "secret_file: stands beside `secret`"),
-    ] {
-        let problem = only(&shifting(actuator));
-        assert!(problem.contains(expected), "{problem}\n  is not\n{expected}");
-    }
-    let siblings =
-        lines(&shifting("{sleep: {siblings: {a: 'http://x:2', c: 'http://x:2', b: 'http://x:3'}}}"));
-    assert!(siblings[0].contains("siblings.a: is the backend's own profile"), "{siblings:#?}");
-    assert!(siblings[1].contains("\"c\" is not among the backend's `profiles`"), "{siblings:#?}");
-}
-
-#[test]
-fn profiles_to_shift_into_hold_the_own_one() {
-    let backend = |keys: &str| {
-        format!("profiles: {{a: {{}}, b: {{tensor_parallel: 2}}}}\nbackends: [{{url: 'http://x', {keys}}}]\n")
-    };
-    let process = "actuator: {process: {command: [vllm]}}";
-    assert!(read(&backend("profile: a, profiles: [a, b]")).is_ok());
-    for (keys, expected) in [
-        ("profile: a, profiles: [b]".to_owned(), "own profile a is not among them; add a"),
-        ("profile: a, profiles: [a, a]".to_owned(), "profiles[1]: \"a\" is listed twice"),
-        ("profile: a, profiles: [a, c]".to_owned(), "profiles[1]: no profile is called \"c\""),
-        ("profiles: [a]".to_owned(), "does not have its profile detected"),
-        (format!("profile: a, {process}"), "nothing to do without `profiles`"),
-        ("hardware: l4, profile: a, profiles: [a, b]".to_owned(), "profile b spreads the model over 2"),
-    ] {
-        let problem = only(&backend(&keys));
-        assert!(problem.contains(expected), "{problem}\n  is not\n{expected}");
-    }
-    let tls =
-        "backends: [{url: 'https://x', profile: a, profiles: [a], actuator: {process: {command: [v]}}}]";
-    assert!(only(&format!("{tls}\nprofiles: {{a: {{}}}}")).contains("reached in clear text"));
-}
-
-#[test]
-fn the_controllers_settings_have_ranges() {
-    let found = lines(&format!(
-        "{ONE}controller: {{mode: now, every: 0s, min_gain: -1, max_unavailable: 0, warm_up_requests: 101}}"
-    ));
-    for (found, expected) in found.iter().zip(["mode", "every", "min_gain", "max_unavailable", "warm_up"]) {
-        assert!(found.contains(&format!("controller.{expected}")), "{found}");
-    }
-    assert_eq!(found.len(), 5, "{found:#?}");
 }
 
 #[test]

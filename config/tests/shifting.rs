@@ -1,28 +1,9 @@
 //! What is wrong with the profile controller's settings and with actuators is found all at once.
 
-#![expect(clippy::panic, reason = "helpers outside #[test] functions")]
+mod common;
 
-use std::path::Path;
+use common::{ONE, lines, only, read};
 
-use gearshift_config::{Config, Errors, parse_with};
-
-fn read(text: &str) -> Result<Config, Errors> {
-    parse_with("g.yaml", text, Path::new(""), &|name| (name == "SET").then(|| "s3cret".to_owned()))
-}
-
-fn lines(text: &str) -> Vec<String> {
-    let errors = read(text).err().unwrap_or_else(|| panic!("no error in {text}"));
-    errors.to_string().lines().map(str::to_owned).collect()
-}
-
-/// The only problem of a text.
-fn only(text: &str) -> String {
-    let lines = lines(text);
-    assert_eq!(lines.len(), 1, "{lines:#?}");
-    lines.concat()
-}
-
-const ONE: &str = "backends: [{url: 'http://a'}]\n";
 const SHIFTING: &str = "\
 profiles: {a: {}, b: {}}
 backends:

@@ -3,7 +3,10 @@
 //! The selector takes time as an argument and never reads a clock; here is the one place that does.
 //! Based on tokio's clock, so that paused time reaches the selector too.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::OnceLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use gearshift_selector::Moment;
 use tokio::time::Instant;
@@ -29,6 +32,17 @@ pub fn moment(instant: Instant) -> Moment {
 /// Time from `earlier` to `later`; zero where they are the other way round.
 pub fn between(earlier: Moment, later: Moment) -> Duration {
     Duration::from_nanos(later.0.saturating_sub(earlier.0))
+}
+
+/// Wall time since 1970: for what outlives this process or is read outside of it. Nothing is timed by it.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+pub fn unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// As [`unix`], whole seconds.
+pub fn unix_seconds() -> u64 {
+    unix().as_secs()
 }
 
 #[cfg(test)]

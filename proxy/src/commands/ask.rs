@@ -51,6 +51,11 @@ pub(super) fn ask_with(admin: &Admin, method: Method, path: &str, body: Bytes) -
     runtime.block_on(asked).unwrap_or_else(|_| Err(format!("{} does not answer", admin.url())))
 }
 
+/// What a list of an answer holds; nothing where it is none.
+pub(super) fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 async fn exchange(admin: &Admin, method: Method, path: &str, body: Bytes) -> Result<Value, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", admin.url());
     let base: Uri = admin.url().parse().map_err(|error| wrong(&error))?;

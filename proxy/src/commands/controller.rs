@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::ask::{Admin, ask, ask_with};
+use super::ask::{Admin, ask, ask_with, items};
 
 /// `gearshift shift`.
 #[derive(Debug, Args)]
@@ -104,10 +104,6 @@ fn status(view: &Value) -> String {
         lines.push(format!("{outcome}: {backend} {from} -> {to} in {} s{problem}", ended["seconds"]));
     }
     lines.join("\n")
-}
-
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn text(value: &Value) -> &str {

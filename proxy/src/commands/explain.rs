@@ -6,7 +6,7 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use super::ask::{Admin, ask};
+use super::ask::{Admin, ask, items};
 use crate::Output;
 
 /// `gearshift explain`.
@@ -42,7 +42,7 @@ pub(crate) fn run(explain: &Explain) -> Result<String, String> {
 }
 
 fn list(decisions: &Value) -> String {
-    let found = decisions.as_array().map_or(&[][..], Vec::as_slice);
+    let found = items(decisions);
     if found.is_empty() {
         return "no decision yet: they are kept when their request has ended".to_owned();
     }
@@ -92,7 +92,7 @@ fn one(it: &Value) -> String {
         "\n{:<2}{:<26} {:<20} {:<16} {:>10} {:>10} {:>10} {:>7}  limits",
         "", "candidate", "hardware", "profile", "TTFT", "TPOT", "E2E", "cached"
     );
-    for candidate in it["candidates"].as_array().map_or(&[][..], Vec::as_slice) {
+    for candidate in items(&it["candidates"]) {
         let word = |key: &str| candidate[key].as_str().unwrap_or("–");
         let time = |key: &str| seconds(&candidate["predicted"][key]);
         let _ = writeln!(

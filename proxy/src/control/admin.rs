@@ -21,7 +21,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -170,12 +173,9 @@ impl State {
         if let Some(off) = self.operators.bundles.state.off() {
             return refused(&format!("bundles are not used: {off}"));
         }
-        let (answer, answered) = oneshot::channel();
-        let asked = self.operators.bundles.wishes.send((wish, answer)).await.is_ok();
-        match if asked { answered.await.ok() } else { None } {
-            Some(Ok(active)) => listing::json(StatusCode::OK, &json!({"active": active})),
-            Some(Err(reason)) => refused(&reason),
-            None => refused("Gearshift is shutting down"),
+        match ask(&self.operators.bundles.wishes, wish).await {
+            Ok(active) => listing::json(StatusCode::OK, &json!({"active": active})),
+            Err(reason) => refused(&reason),
         }
     }
 
@@ -258,6 +258,17 @@ impl State {
 }
 
 const PLACES: &str = "/console/ /metrics /livez /readyz /fleet /config /decisions /decisions/REQUEST-ID /workload /bundles /controller /events\n";
+
+/// Tells whoever carries out operators' wishes, and waits for what it says.
+async fn ask<W, T>(
+    wishes: &mpsc::Sender<(W, oneshot::Sender<Result<T, String>>)>,
+    wish: W,
+) -> Result<T, String> {
+    let (answer, answered) = oneshot::channel();
+    let asked = wishes.send((wish, answer)).await.is_ok();
+    let answer = if asked { answered.await.ok() } else { None };
+    answer.unwrap_or_else(|| Err("Gearshift is shutting down".to_owned()))
+}
 
 fn to_console() -> Response<Bytes> {
     let mut answer = plain(StatusCode::PERMANENT_REDIRECT, "the console is at /console/\n");

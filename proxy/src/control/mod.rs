@@ -5,11 +5,7 @@ pub mod admin;
 pub mod signals;
 pub mod watch;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use gearshift_config::{Config, Observations, RouteId};
 use tokio::sync::{mpsc, watch as channel};
@@ -18,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::{signals::Signals, watch::FileWatch};
 use crate::{
     bundles::{Learners, keeper::Change},
+    clock,
     controller::{self, Gears},
     fleet::{Fleet, FleetError},
     metrics::Metrics,
@@ -207,12 +204,7 @@ pub fn build(
     learners: &Learners,
     metrics: &Metrics,
 ) -> Snapshot {
-    builder.build(config, &fleet.members(), learners, metrics, unix_seconds())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the wall clock's one use: `created` in model lists")]
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    builder.build(config, &fleet.members(), learners, metrics, clock::unix_seconds())
 }
 
 /// What of the section is read once; the rest comes with the snapshot.

@@ -8,7 +8,8 @@ use std::sync::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::{Value, json};
 
-use super::{desk::unix_seconds, journal::Book, planning::Thought};
+use super::{journal::Book, planning::Thought};
+use crate::clock::unix_seconds;
 
 /// The controller, as last seen.
 #[derive(Debug, Default)]

@@ -1,11 +1,6 @@
 //! What the controller's tasks share: the journal, the gears, the way to the next snapshot.
 
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use gearshift_config::BackendId;
 use tokio::sync::{mpsc, oneshot};
@@ -103,11 +98,4 @@ impl Desk {
     pub(super) fn member(&self, backend: &BackendId) -> Option<Arc<Member>> {
         self.roster.members().iter().find(|member| member.id() == backend).cloned()
     }
-}
-
-/// Wall time, seconds since 1970: for the journal, which outlives this process's clock, and for signatures.
-pub(super) fn unix_seconds() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "what outlives the process is dated by the wall clock")]
-    let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -15,7 +15,7 @@ use gearshift_selector::{
 use serde::Serialize;
 
 use super::{
-    desk::{Desk, unix_seconds},
+    desk::Desk,
     journal::{Book, Entry},
     machine::Outcome,
     shifter::Ended,
@@ -56,7 +56,7 @@ impl Thinker {
     /// Remembers since when the backends are in their profiles.
     pub(super) fn new(config: &Config, book: &Book, workload: Workload) -> Self {
         let mut planner = Planner::new(settings(config));
-        let (now, wall) = (clock::now(), unix_seconds());
+        let (now, wall) = (clock::now(), clock::unix_seconds());
         for (backend, entry) in book.backends.iter().filter(|(_, entry)| entry.since > 0) {
             let ago = Duration::from_secs(wall.saturating_sub(entry.since)).as_nanos();
             let since = Moment(now.0.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)));
@@ -83,7 +83,7 @@ impl Thinker {
             })
             .collect();
         let plan = self.planner.plan(now, &engines, &(self.workload)(now));
-        Thought { at: unix_seconds(), shifts: plan.shifts, advice: plan.advice }
+        Thought { at: clock::unix_seconds(), shifts: plan.shifts, advice: plan.advice }
     }
 
     /// An order was given.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     actuate::{Actuator as _, Hand, Supervised},
-    desk::{Desk, unix_seconds},
+    desk::Desk,
     journal::Record,
     machine::{Action, Agreement, End, Event, Limits, Machine, Outcome, Sight, Step, Switch},
     verify::{self, Proof},
@@ -123,7 +123,7 @@ impl Shifter {
         if from == order.to {
             return;
         }
-        let began = unix_seconds();
+        let began = clock::unix_seconds();
         let switch = Switch {
             id: format!("{}-{began}-{:08x}", self.id, fastrand::u32(..)),
             from,
@@ -267,7 +267,7 @@ impl Shifter {
             to: switch.to.clone(),
             reason: switch.reason.clone(),
             began: switch.began,
-            seconds: unix_seconds().saturating_sub(switch.began),
+            seconds: clock::unix_seconds().saturating_sub(switch.began),
             outcome,
             problem: problem.clone(),
             verified: std::mem::take(&mut self.proof.verified),
@@ -276,7 +276,7 @@ impl Shifter {
         let noted = |book: &mut super::journal::Book| {
             let entry = book.backends.entry(record.backend.clone()).or_default();
             if entry.profile != *profile {
-                (entry.profile, entry.since) = (profile.clone(), unix_seconds());
+                (entry.profile, entry.since) = (profile.clone(), clock::unix_seconds());
             }
             entry.switch = None;
             book.history.push(record.clone());

@@ -6,7 +6,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use gearshift_config::Declared;
 use gearshift_selector::{Availability, Claim, ScrapedLoad};
 use prometheus::{
     core::{Collector, Desc},
@@ -232,11 +231,7 @@ fn describe(member: &Member, put: &mut Put<'_>) {
     let hardware = backend.hardware.as_ref();
     let accelerators = hardware.map_or_else(String::new, |hardware| hardware.count.to_string());
     let hardware = hardware.map_or("unknown", |hardware| hardware.id.as_str());
-    let profile = match &backend.profile {
-        Declared::Is(profile) => profile.id.as_str(),
-        Declared::Detect => "detected",
-    };
-    put(&[hardware, &accelerators, profile], 1.0);
+    put(&[hardware, &accelerators, backend.profile_name()], 1.0);
 }
 
 fn label(name: &str, value: &str) -> LabelPair {

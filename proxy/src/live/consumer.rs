@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, mpsc::Receiver},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -200,13 +200,8 @@ fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "rows say when they were measured: the edge where that is read"
-)]
 fn wall() -> Wall {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Wall { now: clock::now(), unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    Wall { now: clock::now(), unix_ms: u64::try_from(clock::unix().as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// What no other writer into the store is called: the machine's name, the process and when it began, for in containers the first two

@@ -197,10 +197,7 @@ impl Builder {
 /// A backend as rows name it.
 fn engine(member: &Member, detected: Option<&Detected>, offer: &Offer, spec: &BackendSpec) -> Engine {
     let backend = member.backend();
-    let profile = match &backend.profile {
-        Declared::Is(profile) => profile.id.as_str().to_owned(),
-        Declared::Detect => "detected".to_owned(),
-    };
+    let profile = backend.profile_name().to_owned();
     let facts = |((hardware_facts, count), model_facts): (&(Arc<_>, u32), &Arc<ModelFacts>)| Facts {
         model: offer.served_name.clone(),
         family: offer.served_name.clone(),

@@ -7,9 +7,8 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::oneshot;
 
-use super::{State, plain};
+use super::{State, ask, plain};
 use crate::{controller::Wish, listing};
 
 /// Where it is asked.
@@ -43,12 +42,9 @@ impl State {
             },
             _ => return plain(StatusCode::NOT_FOUND, PLACES),
         };
-        let (answer, answered) = oneshot::channel();
-        let asked = self.operators.controller.wishes.send((wish, answer)).await.is_ok();
-        match if asked { answered.await.ok() } else { None } {
-            Some(Ok(done)) => listing::json(StatusCode::OK, &done),
-            Some(Err(why)) => listing::json(StatusCode::CONFLICT, &json!({"error": why})),
-            None => listing::json(StatusCode::CONFLICT, &json!({"error": "Gearshift is shutting down"})),
+        match ask(&self.operators.controller.wishes, wish).await {
+            Ok(done) => listing::json(StatusCode::OK, &done),
+            Err(why) => listing::json(StatusCode::CONFLICT, &json!({"error": why})),
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::{Actuator, Ask, ask, profile};
-use crate::controller::{desk::unix_seconds, machine::Switch};
+use crate::{clock::unix_seconds, controller::machine::Switch};
 
 /// How often an order is given.
 const TRIES: u32 = 3;
