@@ -132,7 +132,8 @@ database: ## The simulated rows of perfdb/data: simulated engines, and AIConfigu
 .PHONY: eval
 eval: ## How well each selector chooses on hardware and model families it has not seen, 25 minutes
 	cargo build --profile quick --locked -p gearshift-training
-	$(QUICK)/gearshift-train eval --out $(REPORTS) $(EVAL_ARGS)
+	encoder=$$($(PYTHON) tools/fetch_encoder.py) && $(WITH_ONNXRUNTIME) \
+		$(QUICK)/gearshift-train eval --encoder "$$encoder" --out $(REPORTS) $(EVAL_ARGS)
 
 .PHONY: train
 train: ## Train the meta-learner on the shipped rows into models/default

@@ -1,4 +1,4 @@
-//! The meta-learner itself, trained anew in every fold, and what is left of it without one of its parts.
+//! The meta-learner itself, trained anew in every fold, and its ablations.
 
 use std::sync::Arc;
 
@@ -16,50 +16,56 @@ use crate::{
     prepare::prepare,
 };
 
-/// Which part is left out.
+/// The learner as it ships, or what an ablation makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Without {
-    /// None.
-    Nothing,
-    /// The prior: times themselves are learned.
-    Prior,
-    /// Training on simulated rows first.
-    Pretraining,
-    /// Comparing within contexts: times are ranked as they are foretold.
-    Centring,
-    /// Descriptions.
-    Texts,
-    /// The numbers of model, hardware and profile: descriptions alone say what they are.
-    Numbers,
+pub enum Variant {
+    /// As it ships: numbers, over the prior, pre-trained, centred.
+    Shipped,
+    /// Without the prior: times themselves are learned.
+    WithoutPrior,
+    /// Without training on simulated rows first.
+    WithoutPretraining,
+    /// Without comparing within contexts: times are ranked as they are foretold.
+    WithoutCentring,
+    /// With descriptions beside the numbers.
+    WithTexts,
+    /// With descriptions in place of the numbers of model, hardware and profile.
+    TextsOnly,
 }
 
 /// The transformer over model, hardware, profile and workload.
 #[derive(Debug, Clone)]
 pub struct MetaInf {
-    /// What is left out.
-    pub without: Without,
+    /// As it ships, or which ablation.
+    pub variant: Variant,
     /// How it is trained.
     pub settings: Recipe,
-    /// Vectors of all descriptions; empty where there is no encoder.
+    /// Vectors of all descriptions, for the variants that read them; empty where there is no encoder.
     pub vectors: Arc<Vectors>,
 }
 
 impl MetaInf {
     fn recipe_of(&self, effort: Effort) -> Recipe {
         let mut recipe = self.settings.clone();
-        match self.without {
-            Without::Pretraining => recipe.pretraining.epochs = 0,
-            Without::Prior => {
+        match self.variant {
+            Variant::WithoutPretraining => recipe.pretraining.epochs = 0,
+            Variant::WithoutPrior => {
                 recipe.ignore.extend(["share.", "query.log2_prior_e2e_ms"].map(str::to_owned));
             }
-            Without::Numbers => recipe.ignore.extend(["model.", "hardware.", "profile."].map(str::to_owned)),
-            Without::Nothing | Without::Centring | Without::Texts => {}
+            Variant::TextsOnly => {
+                recipe.ignore.extend(["model.", "hardware.", "profile."].map(str::to_owned))
+            }
+            Variant::Shipped | Variant::WithoutCentring | Variant::WithTexts => {}
         }
         if effort == Effort::Quick {
             recipe.shape.members = 2;
             recipe.early_stop = false;
         }
         recipe
+    }
+
+    fn reads_texts(&self) -> bool {
+        matches!(self.variant, Variant::WithTexts | Variant::TextsOnly)
     }
 
     fn train(&self, fold: &Fold, effort: Effort, seed: u64) -> Result<Fitted, crate::Error> {
@@ -73,9 +79,9 @@ impl MetaInf {
 
     fn prepared(&self, fold: &Fold, dataset: &Dataset, view: &View) -> Prepared {
         let none = Vectors::default();
-        let vectors = if self.without == Without::Texts { &none } else { &self.vectors };
+        let vectors = if self.reads_texts() { &self.vectors } else { &none };
         let mut rows = prepare(dataset, &fold.factors, vectors);
-        if self.without == Without::Prior {
+        if self.variant == Variant::WithoutPrior {
             over_pace(&mut rows, dataset, view);
         }
         rows
@@ -83,20 +89,20 @@ impl MetaInf {
 }
 
 impl MetaInf {
-    /// The learner, and what is left of it without each of its parts.
+    /// The learner, and its ablations.
     pub fn with_ablations(settings: &Recipe, vectors: &Arc<Vectors>) -> Vec<Box<dyn Selector>> {
         [
-            Without::Nothing,
-            Without::Prior,
-            Without::Pretraining,
-            Without::Centring,
-            Without::Texts,
-            Without::Numbers,
+            Variant::Shipped,
+            Variant::WithoutPrior,
+            Variant::WithoutPretraining,
+            Variant::WithoutCentring,
+            Variant::WithTexts,
+            Variant::TextsOnly,
         ]
         .into_iter()
-        .map(|without| {
+        .map(|variant| {
             let (settings, vectors) = (settings.clone(), Arc::clone(vectors));
-            Box::new(Self { without, settings, vectors }) as Box<dyn Selector>
+            Box::new(Self { variant, settings, vectors }) as Box<dyn Selector>
         })
         .collect()
     }
@@ -104,19 +110,19 @@ impl MetaInf {
 
 impl Selector for MetaInf {
     fn name(&self) -> String {
-        let without = match self.without {
-            Without::Nothing => "",
-            Without::Prior => "_without_prior",
-            Without::Pretraining => "_without_pretraining",
-            Without::Centring => "_without_centring",
-            Without::Texts => "_numbers_only",
-            Without::Numbers => "_text_only",
+        let variant = match self.variant {
+            Variant::Shipped => "",
+            Variant::WithoutPrior => "_without_prior",
+            Variant::WithoutPretraining => "_without_pretraining",
+            Variant::WithoutCentring => "_without_centring",
+            Variant::WithTexts => "_with_texts",
+            Variant::TextsOnly => "_text_only",
         };
-        format!("metainf{without}")
+        format!("metainf{variant}")
     }
 
     fn recipe(&self) -> String {
-        let texts = self.vectors.vectors.len();
+        let texts = if self.reads_texts() { self.vectors.vectors.len() } else { 0 };
         format!("{}|{}|{texts}", self.name(), serde_json::to_string(&self.settings).unwrap_or_default())
     }
 
@@ -126,10 +132,12 @@ impl Selector for MetaInf {
 
     fn joins(&self, part: &str) -> bool {
         let texts = !self.vectors.vectors.is_empty();
-        match self.without {
-            Without::Nothing => true,
-            Without::Texts | Without::Numbers => texts && is_ablated(part),
-            Without::Prior | Without::Pretraining | Without::Centring => is_ablated(part),
+        match self.variant {
+            Variant::Shipped => true,
+            Variant::WithTexts | Variant::TextsOnly => texts && is_ablated(part),
+            Variant::WithoutPrior | Variant::WithoutPretraining | Variant::WithoutCentring => {
+                is_ablated(part)
+            }
         }
     }
 
@@ -141,13 +149,13 @@ impl Selector for MetaInf {
         else {
             return Scores::default();
         };
-        let base = |at: usize| match self.without {
-            Without::Prior => pace(&fold.test.samples[at]),
-            Without::Nothing
-            | Without::Pretraining
-            | Without::Centring
-            | Without::Texts
-            | Without::Numbers => {
+        let base = |at: usize| match self.variant {
+            Variant::WithoutPrior => pace(&fold.test.samples[at]),
+            Variant::Shipped
+            | Variant::WithoutPretraining
+            | Variant::WithoutCentring
+            | Variant::WithTexts
+            | Variant::TextsOnly => {
                 let [ttft, tpot] = fold.test_view.ln_parts[at];
                 [fold.test_view.ln_prior[at], ttft, tpot]
             }
@@ -160,17 +168,17 @@ impl Selector for MetaInf {
             base(at)[0] + trust(correction, &fitted) * f64::from(correction.relative)
         });
         let relative: Vec<f64> = relative.collect();
-        let ranked = if self.without == Without::Centring { &absolute } else { &relative };
+        let ranked = if self.variant == Variant::WithoutCentring { &absolute } else { &relative };
         let spread = corrections.iter().map(|correction| f64::from(correction.spread)).collect();
         // How long it takes is said twice: by the heads over the prior that ranks, and by the level prior.
         let middle = |(heads, prior): (&f64, &f64)| f64::midpoint(*heads, *prior);
-        let level = match self.without {
-            Without::Prior => absolute.clone(),
-            Without::Nothing
-            | Without::Pretraining
-            | Without::Centring
-            | Without::Texts
-            | Without::Numbers => absolute.iter().zip(&fold.test_level).map(middle).collect(),
+        let level = match self.variant {
+            Variant::WithoutPrior => absolute.clone(),
+            Variant::Shipped
+            | Variant::WithoutPretraining
+            | Variant::WithoutCentring
+            | Variant::WithTexts
+            | Variant::TextsOnly => absolute.iter().zip(&fold.test_level).map(middle).collect(),
         };
         let scores = Scores { spread: Some(spread), ..Scores::of_times(fold, ranked, targets) };
         scores.with_level(fold, ranked, &level)

@@ -32,7 +32,7 @@ pub use estimates::{Aiconfigurator, Oracle, PriorAlone};
 pub use features::View;
 pub use fold::{Effort, Fold, Scores, Selector};
 pub use learned::{Boosting, ForestSelector, LambdaMart};
-pub use metainf::{MetaInf, Without};
+pub use metainf::{MetaInf, Variant};
 pub use rules::{Rule, SingleBest};
 pub use target::{Target, regrets};
 

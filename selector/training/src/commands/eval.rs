@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// A scenario of the algorithm-selection library to run ISAC, ALORS and the forest on, instead of the database.
     #[arg(long, value_name = "DIR")]
     aslib: Option<PathBuf>,
-    /// Directory of the text encoder, from tools/fetch_encoder.py: the learner is given descriptions too.
+    /// Directory of the text encoder, from tools/fetch_encoder.py: variants of the learner that read descriptions are measured too.
     #[arg(long)]
     encoder: Option<PathBuf>,
     /// ONNX Runtime's shared library; ORT_DYLIB_PATH where not given. Only the encoder needs it.
