@@ -130,7 +130,7 @@ database: ## The simulated rows of perfdb/data: simulated engines, and AIConfigu
 		$(QUICK)/gearshift-loadtest sweep --out perfdb/data --estimates $$estimates
 
 .PHONY: eval
-eval: ## How well each selector chooses on hardware and model families it has not seen, 25 minutes
+eval: ## How well each selector chooses on hardware and model families it has not seen, half an hour
 	cargo build --profile quick --locked -p gearshift-training
 	encoder=$$($(PYTHON) tools/fetch_encoder.py) && $(WITH_ONNXRUNTIME) \
 		$(QUICK)/gearshift-train eval --encoder "$$encoder" --out $(REPORTS) $(EVAL_ARGS)
