@@ -65,6 +65,7 @@ pub enum Actuator {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ProcessActuator {
     /// The program and its first arguments; those of the profile, the host and the port follow. Never empty.
+    #[serde(serialize_with = "summary::command")]
     pub command: Vec<String>,
     /// Where it runs.
     #[serde(serialize_with = "summary::path")]
@@ -80,6 +81,8 @@ pub struct ProcessActuator {
     /// What it writes; each start begins a new file.
     #[serde(serialize_with = "summary::path")]
     pub log: PathBuf,
+    /// Whether operators are told how that ended, where the engine did. It may hold prompts. Default false.
+    pub show_last_words: bool,
     /// A command that prints the memory in use, MiB, a line for each accelerator; empty for none.
     pub memory_probe: Vec<String>,
     /// How long memory may take to become free once the engine has ended. Default 60 s.
@@ -115,7 +118,8 @@ pub struct SleepActuator {
 /// A system of the operator's that starts engines.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct WebhookActuator {
-    /// Where the order is posted.
+    /// Where the order is posted. Its path may be a key, so it is not shown.
+    #[serde(serialize_with = "summary::origin")]
     pub url: BackendUrl,
     /// The key of the order's HMAC-SHA256.
     pub secret: Secret,

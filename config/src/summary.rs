@@ -73,10 +73,53 @@ impl Serialize for BackendUrl {
     }
 }
 
+impl BackendUrl {
+    /// The URL without its path, which may be a key.
+    pub fn origin(&self) -> Self {
+        Self { path: String::new(), ..self.clone() }
+    }
+}
+
+const REDACTED: &str = "(redacted)";
+
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(redacted)")
+        serializer.serialize_str(REDACTED)
     }
+}
+
+/// A URL whose path may be a key.
+pub(crate) fn origin<S: Serializer>(url: &BackendUrl, serializer: S) -> Result<S::Ok, S::Error> {
+    let path = if url.path.is_empty() { "" } else { "/(redacted)" };
+    serializer.collect_str(&format_args!("{}{path}", url.origin()))
+}
+
+/// A command line. Keys belong into `env`; where they stand here all the same, they are not shown.
+pub(crate) fn command<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    let secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with('-') && ["key", "token", "secret", "password"].iter().any(|end| name.ends_with(end))
+    };
+    let shown = words.iter().enumerate().map(|(index, word)| match word.split_once('=') {
+        Some((name, _)) if secret(name) => format!("{name}={REDACTED}"),
+        _ if index > 0 && secret(&words[index - 1]) && !word.starts_with('-') => REDACTED.to_owned(),
+        _ => word.clone(),
+    });
+    serializer.collect_seq(shown)
+}
+
+/// A folder, or a store's URL without credentials: nobody should write them there, but they can be.
+pub(crate) fn store<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = |url: &String| {
+        let Some((scheme, rest)) = url.split_once("://") else { return url.clone() };
+        let (place, query) = rest.split_once('?').map_or((rest, ""), |(place, _)| (place, "?(redacted)"));
+        let authority = place.split('/').next().unwrap_or_default();
+        match authority.rfind('@') {
+            Some(at) => format!("{scheme}://{REDACTED}{}{query}", &place[at..]),
+            None => format!("{scheme}://{place}{query}"),
+        }
+    };
+    url.as_ref().map(shown).serialize(serializer)
 }
 
 /// `"detect"`, or the value.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     Actuator, BackendId, Controller, HardwareFacts, HardwareId, ModelFacts, ModelId, Profile, RouteId,
-    summary,
+    Secret, Telemetry, summary,
 };
 
 /// A whole, valid configuration.
@@ -39,6 +39,8 @@ pub struct Config {
     pub learner: Learner,
     /// What is learned from the requests that are served.
     pub observations: Observations,
+    /// What is told of requests to other systems.
+    pub telemetry: Telemetry,
     /// Files and folders.
     pub paths: Paths,
 }
@@ -70,28 +72,6 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Bearer token, where one is asked for.
     pub token: Option<Secret>,
-}
-
-/// A secret: it can be used, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// A model that clients may name.
@@ -372,6 +352,7 @@ pub struct Learner {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Observations {
     /// Where rows are written: a folder, or a store's URL. No rows are kept without one.
+    #[serde(serialize_with = "summary::store")]
     pub url: Option<String>,
     /// Share of finished requests that become rows, 0–1. Default 1.
     pub sample: f64,

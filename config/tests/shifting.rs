@@ -40,6 +40,21 @@ fn an_actuator_is_one_of_three_and_whole() {
 }
 
 #[test]
+fn what_may_be_a_key_is_not_shown() {
+    let shown = |text: &str| read(text).unwrap().redacted().to_string();
+    let text =
+        shown(&shifting("{webhook: {url: 'https://hooks.example:8443/services/T0/s3cret', secret: x}}"));
+    assert!(text.contains("https://hooks.example:8443/(redacted)") && !text.contains("s3cret"), "{text}");
+    let command = "[vllm, serve, --api-key, s3cret, '--hf-token=s3cret', --max-num-seqs, '8']";
+    let text = shown(&shifting(&format!("{{process: {{command: {command}, env: {{KEY: s3cret}}}}}}")));
+    assert!(text.contains("--max-num-seqs") && text.contains("--hf-token=(redacted)"), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+    assert!(text.contains("\"show_last_words\":false"), "{text}");
+    let text = shown(&format!("{ONE}observations: {{url: 's3://me:s3cret@rows/a/b?sig=s3cret'}}\n"));
+    assert!(text.contains("s3://(redacted)@rows/a/b?(redacted)"), "{text}");
+}
+
+#[test]
 fn profiles_to_shift_into_hold_the_own_one() {
     let backend = |keys: &str| {
         format!("profiles: {{a: {{}}, b: {{tensor_parallel: 2}}}}\nbackends: [{{url: 'http://x', {keys}}}]\n")

@@ -67,6 +67,9 @@ pub(crate) struct RawProcess {
     pub(crate) start_timeout: Option<DurationText>,
     /// What it writes; each start begins a new file and keeps the three before it. Default `engine-logs/NAME.log`.
     pub(crate) log: Option<String>,
+    /// Whether operators (`/controller`, `/events`, the console, the journal and the log) are told the end of it, where the engine
+    /// ended. It may hold prompts, where the engine logs requests. Default false: they are told where the file is.
+    pub(crate) show_last_words: Option<bool>,
     /// A command that prints the memory in use, MiB, a line for each accelerator; `[]` for none. Default: `nvidia-smi`,
     /// where the machine has it.
     pub(crate) memory_probe: Option<Vec<String>>,

@@ -8,6 +8,7 @@ mod controller;
 mod fleet;
 mod routing;
 mod server;
+mod telemetry;
 mod values;
 
 use indexmap::IndexMap;
@@ -21,6 +22,7 @@ pub(crate) use routing::{RawMatch, RawRetries, RawRoute, RawSlo};
 pub(crate) use server::{
     RawAdmin, RawLearner, RawLimits, RawListener, RawObservations, RawPaths, RawTimeouts,
 };
+pub(crate) use telemetry::{RawAccessLog, RawTelemetry, RawTracing};
 pub(crate) use values::{DurationText, OneOrMany, SizeText, TextOr};
 
 /// Configuration of Gearshift, the router for heterogeneous vLLM servers.
@@ -61,6 +63,8 @@ pub(crate) struct RawConfig {
     pub(crate) learner: RawLearner,
     /// What is learned from the requests that are served.
     pub(crate) observations: RawObservations,
+    /// What is told of requests to other systems: traces, an access log, headers.
+    pub(crate) telemetry: RawTelemetry,
     /// Files and folders; relative ones start at the folder of this file.
     pub(crate) paths: RawPaths,
 }

@@ -168,6 +168,7 @@ fn process(check: &mut Check<'_>, at: &Path, raw: &RawProcess, backend: &Shiftab
         release_timeout: duration("release_timeout", raw.release_timeout, MINUTE),
         workdir: check.folder(raw.workdir.as_deref().unwrap_or_default()),
         log: check.file(&at.key("log"), &log),
+        show_last_words: raw.show_last_words.unwrap_or(false),
         memory_probe: raw.memory_probe.clone().unwrap_or_else(nvidia_smi),
         on_exit: raw.on_exit.unwrap_or_default(),
     }

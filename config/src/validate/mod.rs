@@ -13,6 +13,7 @@ mod profiles;
 mod routes;
 mod sections;
 mod server;
+mod telemetry;
 mod url;
 
 use std::{path, sync::Arc};
@@ -62,6 +63,7 @@ pub(crate) fn validate(check: &mut Check<'_>, raw: &RawConfig) -> Config {
         fleet: sections::fleet(check, &root.key("fleet"), &raw.fleet),
         learner: sections::learner(check, &root.key("learner"), &raw.learner),
         observations: sections::observations(check, &root.key("observations"), &raw.observations),
+        telemetry: telemetry::telemetry(check, &root.key("telemetry"), &raw.telemetry),
         paths: sections::paths(check, &root.key("paths"), &raw.paths),
     }
 }
