@@ -1,7 +1,7 @@
 //! Rows for tests.
 
 use gearshift_config::{Catalog, Knobs, KvCacheDtype, Objective, Quantization, SlidingWindow, Speculative};
-use gearshift_selector::{EngineKind, Software};
+use gearshift_selector::{EngineKind, Software, Typical};
 
 use crate::{
     Candidates, Ended, Facts, Grain, Live, Load, Observation, Outcome, Prediction, Source, Workload,
@@ -118,6 +118,9 @@ fn live() -> Live {
         bundle: Some("default".into()),
         fallback: Some("no_bundle".into()),
         considered: 2,
+        sequences: Some(2),
+        round_trip_s: Some(0.003),
+        typical: Some(Typical { prompt_tokens: 500.0, uncached_tokens: 300.0, output_tokens: 200.0 }),
         propensity: 0.495,
         explored: true,
         prediction: Some(Prediction {

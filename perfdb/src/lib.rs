@@ -32,6 +32,7 @@
 
 mod cell;
 mod columns;
+mod decided;
 mod encode;
 mod error;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a row says of a request that Gearshift served, beyond what every row does.
 
 use gearshift_config::Objective;
+use gearshift_selector::Typical;
 
 /// How a forwarded request ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +44,13 @@ pub struct Live {
     pub fallback: Option<String>,
     /// Candidates that were ranked.
     pub considered: u32,
+    /// Sequences asked for; `None` in rows of Gearshift 0.1 and before, and so below.
+    pub sequences: Option<u32>,
+    /// The network's round trip to the backend as measured then, seconds: the share of the time to first token that is not the
+    /// engine's.
+    pub round_trip_s: Option<f64>,
+    /// What requests to the model usually looked like then: stands in for those of others in the prior.
+    pub typical: Option<Typical>,
     /// Probability with which this backend was chosen among them; see `gearshift_selector::Decision::propensity`.
     pub propensity: f64,
     /// Whether it was drawn to explore.

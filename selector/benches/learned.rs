@@ -9,7 +9,9 @@ use std::{hint::black_box, path::PathBuf};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gearshift_config::Objective;
-use gearshift_selector::{Bundle, Decider, Group, LoadOptions, OnnxRuntime, choose};
+use gearshift_selector::{
+    Bundle, Decider, Decision, Fallback, Flight, Group, Head, LoadOptions, OnnxRuntime, choose,
+};
 use smallvec::SmallVec;
 
 #[path = "../tests/decision/facts.rs"]
@@ -57,6 +59,40 @@ fn deciding(c: &mut Criterion) {
             let _ = black_box(decide());
         });
         group.bench_function(BenchmarkId::new("bundle", len), |b| b.iter(&mut decide));
+        settle(&mut fleet, &bundle, &mut head);
+        let mut decide = || {
+            let decider = Decider { rng: &mut fleet.rng, head: Some(&mut head) };
+            choose(&fleet.group, &fleet.policy, black_box(&facts), &SmallVec::new(), fleet.now, decider)
+        };
+        let silent =
+            |it: &Result<Decision, _>| it.as_ref().is_ok_and(|it| it.fallback == Some(Fallback::NoSay));
+        let unasked = (0..1000).map(|_| decide()).filter(silent).count();
+        eprintln!("decision/settled/{len}: not asked in {unasked} of 1,000");
+        percentiles(&format!("settled/{len}"), || {
+            let _ = black_box(decide());
+        });
+        group.bench_function(BenchmarkId::new("settled", len), |b| b.iter(&mut decide));
+    }
+}
+
+/// Lets every backend answer until it is known well: as the prior has it, with noise that no learner foresees.
+fn settle(fleet: &mut Fleet, bundle: &Bundle, head: &mut Head) {
+    for backend in fleet.group.backends().to_vec() {
+        let alone = Group::with_bundle(vec![backend], bundle).unwrap();
+        for turn in 0..80u64 {
+            let facts = request(100 + turn * 389 % 2000);
+            let decider = Decider { rng: &mut fleet.rng, head: Some(head) };
+            let decision =
+                choose(&alone, &fleet.policy, &facts, &SmallVec::new(), fleet.now, decider).unwrap();
+            let prediction = decision.chosen.prediction.unwrap();
+            let mut flight = Flight::begin(&alone.backends()[0], &fleet.policy, &facts, &decision, fleet.now);
+            let noise = 0.8 + 0.4 * fleet.rng.f64();
+            let first = fleet.now.after_seconds(0.001 + prediction.prior_ttft_s * noise);
+            flight.first_token(first);
+            let last = first.after_seconds(100.0 * prediction.prior_tpot_s * noise);
+            flight.progress(101, last);
+            flight.finish(None, last);
+        }
     }
 }
 

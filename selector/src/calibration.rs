@@ -114,6 +114,12 @@ impl Calibration {
         (self.ttft.level(), self.tpot.level())
     }
 
+    /// The same, each where any outcome has told of it.
+    pub(crate) fn known_levels(&self) -> (Option<f64>, Option<f64>) {
+        let (levels, outcomes) = (self.levels(), self.outcomes());
+        ((outcomes.0 > 0).then_some(levels.0), (outcomes.1 > 0).then_some(levels.1))
+    }
+
     /// By how much TTFT and TPOT are now slower than usual, as factors.
     pub(crate) fn drift(&self) -> (f64, f64) {
         let (usual, (ttft, tpot)) = (unpack(self.usual.load(Relaxed)), self.levels());

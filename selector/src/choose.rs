@@ -167,7 +167,7 @@ fn decide(
     let (rule, unmodelled) = rule(facts.work, candidates);
     let fallback = unmodelled.or_else(|| correct(group, policy, head, candidates, now).err());
     let draw = match rule {
-        Rule::Predicted => Draw::LessLoaded(best_predicted(candidates, &request)),
+        Rule::Predicted => Draw::LessLoaded(best_predicted(candidates, request.prompt_tokens)),
         Rule::LeastLoaded => Draw::LessLoaded(least_loaded(candidates)),
         Rule::Pace => Draw::Fastest(warmest_by_pace(candidates, &request)),
     };
@@ -216,7 +216,7 @@ fn rule(work: Work, candidates: &[Candidate]) -> (Rule, Option<Fallback>) {
 }
 
 /// The best, and who comes near.
-fn best_predicted(candidates: &[Candidate], request: &Request<'_>) -> Positions {
+pub(crate) fn best_predicted(candidates: &[Candidate], prompt_tokens: f64) -> Positions {
     let Some(best) = candidates.iter().min_by(|a, b| a.class.cmp(&b.class).then(a.value.total_cmp(&b.value)))
     else {
         return Positions::new();
@@ -226,7 +226,7 @@ fn best_predicted(candidates: &[Candidate], request: &Request<'_>) -> Positions 
     let least =
         candidates.iter().filter(|c| near(c)).map(|c| c.uncached_tokens).fold(f64::INFINITY, f64::min);
     // A warm cache saves the fleet work that latency alone, dominated by decoding, would call a tie.
-    let warm = least + EQUALLY_WARM * request.prompt_tokens;
+    let warm = least + EQUALLY_WARM * prompt_tokens;
     let tied = |at: &usize| near(&candidates[*at]) && candidates[*at].uncached_tokens <= warm;
     (0..candidates.len()).filter(tied).collect()
 }

@@ -20,8 +20,8 @@ pub enum Claim {
     Network,
 }
 
-/// A factor from which a claim is contradicted, and one below which it no longer is. On measured rows nine of ten predictions are within a
-/// factor of two.
+/// A factor from which a claim is contradicted, and one below which it no longer is. Chosen, not fitted: far enough from the third or so that the
+/// prior is off that `gearshift-loadtest route --adapt` flags none of its honest engines, which are simulated.
 const SLOWER: Bounds = Bounds { raise: 2.5, clear: 1.8 };
 /// The same of round trips, seconds: another continent.
 const FARTHER: Bounds = Bounds { raise: 0.1, clear: 0.07 };

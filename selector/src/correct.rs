@@ -3,10 +3,13 @@
 //! It is asked about the best few by prior × calibration together. What it says of them is two things. The *level*: by how
 //! much the prior is off in this situation, for limits. And the *order*: how they differ, from an output that was trained
 //! for nothing else. The end-to-end time of a candidate is the prior's, times the mean level, times its place in the order;
-//! its TTFT and TPOT are scaled to add up to that. Every correction counts as far as the ensemble agrees on it, and as far as
-//! outcomes of the backend have borne the learner out so far (see [`Gate`](crate::gate::Gate)): one that adds noise there ends up without
-//! a say, and the calibrated prior decides.
+//! its TTFT and TPOT are scaled to add up to that. What is corrected is the prior with the bundle's own factors; how far that is from the
+//! prior that all bundles share is part of what the bundle says. Every correction counts as far as the ensemble agrees on it, and as far as
+//! outcomes of the backend have borne the learner out so far (see [`Gate`](crate::gate::Gate)): at a backend that nobody knows, and where it
+//! adds noise, it has no say, and the calibrated prior decides. Where it has none at any candidate it is asked in few decisions, for evidence of whether that is still
+//! so: asking is most of what a decision costs.
 
+use gearshift_config::Objective;
 use smallvec::SmallVec;
 
 use crate::{
@@ -15,22 +18,58 @@ use crate::{
     choose::RoutePolicy,
     decision::{Fallback, Learned},
     eligible::MAX_CANDIDATES,
-    group::{Group, Learner},
-    inputs,
+    group::{Constants, Group, Learner},
+    inputs::{self, QueryInputs},
     learner::{Correction, Head, Memory},
+    objective,
+    prior::{Prior, Terms},
     rank::{Candidate, Estimate, Factors, MARGIN, calibrated, stranger},
     relearned::Learnt,
 };
 
 /// Below this mean weight of the corrections, the prior is as good: its own calibration decides.
 const LEAST_CONFIDENCE: f64 = 0.2;
+/// A say of less than this, natural log, is none: between two candidates it makes less than what counts as equal.
+const LEAST_SAY: f64 = 0.02;
 /// Quantiles further than this from the mean are no estimate, natural log.
 const MAX_QUANTILE: f64 = 2.0;
 
 /// One for each candidate at most.
 type PerCandidate<T> = SmallVec<[T; MAX_CANDIDATES]>;
 
-/// A correction at its candidate, shrunk; natural logs over the prior.
+/// What a correction is over: the prior with the bundle's own factors, at one candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Base {
+    ttft_ms: f64,
+    /// Of all tokens after the first.
+    decode_ms: f64,
+    /// Natural logs of its TTFT, TPOT and draining time over the shared prior's.
+    over: (f64, f64, f64),
+}
+
+impl Base {
+    /// And the query for the learner.
+    fn new(constants: &Constants, prior: &Prior, estimate: &Estimate) -> (Self, QueryInputs) {
+        let Estimate { situation, terms, .. } = estimate;
+        let base = |terms: &Terms, over| Self {
+            ttft_ms: terms.ttft_ms(),
+            decode_ms: situation.decode_tokens() * terms.tpot_ms(),
+            over,
+        };
+        let Some(own) = &constants.bundle_prior else {
+            return (base(terms, (0.0, 0.0, 0.0)), inputs::query(prior, terms, situation));
+        };
+        let own_terms = own.terms(situation);
+        let over = (
+            (own_terms.ttft_ms() / terms.ttft_ms()).ln(),
+            (own_terms.tpot_ms() / terms.tpot_ms()).ln(),
+            (own.drain_ms(situation) / prior.drain_ms(situation)).ln(),
+        );
+        (base(&own_terms, over), inputs::query(own, &own_terms, situation))
+    }
+}
+
+/// A correction at its candidate, shrunk; natural logs over the shared prior.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shrunk {
     ttft: f64,
@@ -58,6 +97,9 @@ pub(crate) fn correct(
         return Err(Fallback::LearnerFailed);
     }
     let asked = best(candidates, learner.candidates);
+    if no_say(group, policy, learner, candidates, &asked) && !head.asked_nevertheless() {
+        return Err(Fallback::NoSay);
+    }
     let shrunk = ask(group, learner, head, candidates, &asked)?;
     let before = mean_ln_e2e(candidates, &asked);
     apply(group, policy, learner, candidates, &asked, &shrunk, now);
@@ -82,6 +124,29 @@ fn best(candidates: &[Candidate], count: usize) -> PerCandidate<usize> {
     positions
 }
 
+/// Whether outcomes have shown that what the learner says moves none of these candidates by as much as matters.
+///
+/// They show how far TTFT and TPOT are moved. Of the tails that limits are held against, and of the time in which an engine is
+/// done with all it has, they show nothing: where these decide, the learner may have no weight at all.
+fn no_say(
+    group: &Group,
+    policy: &RoutePolicy,
+    learner: Learner,
+    candidates: &[Candidate],
+    asked: &[usize],
+) -> bool {
+    let shown = !objective::has_limits(&policy.slo) && policy.objective != Objective::Throughput;
+    let mut compared = false;
+    let silent = asked.iter().all(|&at| {
+        let state = &group.backends()[candidates[at].ranked.index].state;
+        state.relearned.of(learner.generation).is_some_and(|learnt| {
+            compared |= learnt.compared();
+            if shown { learnt.say() < LEAST_SAY } else { !learnt.weighs() }
+        })
+    });
+    silent && compared
+}
+
 /// Asks the head about these candidates, and shrinks what it says.
 fn ask(
     group: &Group,
@@ -94,21 +159,22 @@ fn ask(
         (std::mem::take(&mut head.queries), std::mem::take(&mut head.corrections));
     queries.clear();
     let mut engines: PerCandidate<&Memory> = SmallVec::new();
-    let mut estimates: PerCandidate<&Estimate> = SmallVec::new();
+    let mut bases: PerCandidate<Base> = SmallVec::new();
     for candidate in asked.iter().map(|&at| &candidates[at]) {
         let constants = group.constants(candidate.ranked.index);
         if let (Some(prior), Some(memory), Some(estimate)) =
             (&constants.prior, &constants.memory, &candidate.estimate)
         {
-            queries.push(inputs::query(prior, &estimate.terms, &estimate.situation));
+            let (base, query) = Base::new(constants, prior, estimate);
+            queries.push(query);
             engines.push(memory);
-            estimates.push(estimate);
+            bases.push(base);
         }
     }
     let complete = engines.len() == asked.len();
     inputs::centre(&mut queries);
     let said = head.correct(&engines, &queries, &mut corrections);
-    let shrunk = shrink(&corrections, &estimates, learner.spread_scale);
+    let shrunk = shrink(&corrections, &bases, learner.spread_scale);
     (head.queries, head.corrections) = (queries, corrections);
     if said.is_err() || !complete {
         return Err(Fallback::LearnerFailed);
@@ -118,19 +184,18 @@ fn ask(
 }
 
 /// Level and order of candidates that were asked about together; see the module.
-fn shrink(corrections: &[Correction], estimates: &[&Estimate], spread_scale: f64) -> PerCandidate<Shrunk> {
+fn shrink(corrections: &[Correction], bases: &[Base], spread_scale: f64) -> PerCandidate<Shrunk> {
     let count = corrections.len() as f64;
     let weight = |c: &Correction| 1.0 / (1.0 + (f64::from(c.spread) / spread_scale).powi(2));
-    let level = |(c, estimate): (&Correction, &&Estimate)| {
-        let Estimate { situation, terms, .. } = estimate;
-        let decode = (situation.output_tokens - 1.0) * terms.tpot_ms();
+    let level = |(c, base): (&Correction, &Base)| {
+        let Base { ttft_ms, decode_ms, .. } = base;
         let (ttft, tpot) = (weight(c) * f64::from(c.ttft), weight(c) * f64::from(c.tpot));
-        ((terms.ttft_ms() * ttft.exp() + decode * tpot.exp()) / (terms.ttft_ms() + decode)).ln()
+        ((ttft_ms * ttft.exp() + decode_ms * tpot.exp()) / (ttft_ms + decode_ms)).ln()
     };
-    let levels: PerCandidate<f64> = corrections.iter().zip(estimates).map(level).collect();
+    let levels: PerCandidate<f64> = corrections.iter().zip(bases).map(level).collect();
     let mean_level = levels.iter().sum::<f64>() / count;
     let mean_relative = corrections.iter().map(|c| f64::from(c.relative)).sum::<f64>() / count;
-    let shrunk = |(c, own_level): (&Correction, f64)| {
+    let shrunk = |((c, base), own_level): ((&Correction, &Base), f64)| {
         let weight = weight(c);
         let scale = mean_level + weight * (f64::from(c.relative) - mean_relative) - own_level;
         let guard = |mean: f32, p90: f32| {
@@ -138,15 +203,15 @@ fn shrink(corrections: &[Correction], estimates: &[&Estimate], spread_scale: f64
             weight * quantile + (1.0 - weight) * MARGIN.ln()
         };
         Shrunk {
-            ttft: weight * f64::from(c.ttft) + scale,
-            tpot: weight * f64::from(c.tpot) + scale,
-            saturation: weight * f64::from(c.saturation),
+            ttft: base.over.0 + weight * f64::from(c.ttft) + scale,
+            tpot: base.over.1 + weight * f64::from(c.tpot) + scale,
+            saturation: weight * f64::from(c.saturation) - base.over.2,
             ttft_guard: guard(c.ttft, c.ttft_p90),
             tpot_guard: guard(c.tpot, c.tpot_p90),
             confidence: weight,
         }
     };
-    corrections.iter().zip(levels).map(shrunk).collect()
+    corrections.iter().zip(bases).zip(levels).map(shrunk).collect()
 }
 
 /// Predicts anew from the corrections, as far as outcomes have borne this bundle out at each backend.
@@ -177,7 +242,7 @@ fn apply(
         };
         let calibration = learnt.map(|learnt| &learnt.calibration);
         let calibration = calibrated(calibration, &place, silence_s, stranger);
-        let weights = learnt.map_or((1.0, 1.0), Learnt::weights);
+        let weights = learnt.map_or((0.0, 0.0), Learnt::weights);
         let factors = factors(shrunk, calibration, weights, &prior, learner);
         again(group, policy, &mut candidates[at], factors);
     }

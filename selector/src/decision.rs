@@ -68,6 +68,9 @@ pub enum Fallback {
     OverBudget,
     /// The learner's ensemble disagrees on these candidates: prior × calibration decides.
     LowConfidence,
+    /// By the outcomes of these candidates what the learner says adds nothing to calibration: it is asked in one decision of eight, and
+    /// prior × calibration decides the others.
+    NoSay,
     /// The learner failed, or said what is no number: prior × calibration decides.
     LearnerFailed,
     /// A candidate's hardware or model is unknown: peak-EWMA P2C decides.
@@ -80,10 +83,11 @@ pub enum Fallback {
 
 impl Fallback {
     /// Every reason, for registering metrics.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoBundle,
         Self::OverBudget,
         Self::LowConfidence,
+        Self::NoSay,
         Self::LearnerFailed,
         Self::UnknownFacts,
         Self::Unmodelled,
@@ -96,6 +100,7 @@ impl Fallback {
             Self::NoBundle => "no_bundle",
             Self::OverBudget => "over_budget",
             Self::LowConfidence => "low_confidence",
+            Self::NoSay => "no_say",
             Self::LearnerFailed => "learner_failed",
             Self::UnknownFacts => "unknown_facts",
             Self::Unmodelled => "unmodelled",

@@ -24,6 +24,11 @@ const MEASURABLE_TOKENS: f64 = 8.0;
 /// Where the engine's own count of cached tokens is off the predicted one by more than this share of the prompt, TTFT
 /// tells of the cache and not of the engine's speed.
 const CACHE_SURPRISE: f64 = 0.25;
+/// Outcomes up to which a late first token teaches when it comes, not when the answer ends: an engine that is many times slower than it
+/// claims would get many more requests before its first answer has ended, and none of its answers may: clients give up.
+const YOUNG_OUTCOMES: u32 = 8;
+/// Times the prediction from which a first token is late.
+const LATE: f64 = 2.0;
 /// Share of its time that an answer of unknown prediction is taken to spend in prefill.
 const PREFILL_SHARE: f64 = 0.2;
 
@@ -32,7 +37,7 @@ const LEAST_AT_ENGINE: f64 = 0.1;
 
 /// One attempt in flight: holds its share of the backend's ledger until dropped.
 ///
-/// Dropped without [`finish`](Self::finish) it was cancelled or failed: the ledger is released, nothing is learned.
+/// Dropped without [`finish`](Self::finish) it was cancelled or failed: the ledger is released, nothing more is learned.
 #[derive(Debug)]
 pub struct Flight {
     state: Arc<BackendState>,
@@ -43,6 +48,8 @@ pub struct Flight {
     prediction: Option<Prediction>,
     started: Moment,
     first_token: Option<Moment>,
+    /// Whether its time to first token has taught already.
+    taught_early: bool,
     last_token: Moment,
     /// Tokens reported by [`progress`](Self::progress), over all sequences.
     tokens: u64,
@@ -57,6 +64,7 @@ struct Sent {
     max_tokens: Option<u32>,
     /// 0 where the client sent token ids: these say nothing of bytes per token.
     prompt_bytes: u64,
+    prompt_tokens: u32,
     cached_tokens: u32,
 }
 
@@ -96,11 +104,13 @@ impl Flight {
                 sequences: facts.counted_sequences(),
                 max_tokens: facts.max_tokens,
                 prompt_bytes: if facts.prompt_tokens_exact.is_some() { 0 } else { facts.prompt_bytes },
+                prompt_tokens: decision.prompt_tokens,
                 cached_tokens: chosen.cached_tokens,
             },
             prediction: chosen.prediction,
             started: now,
             first_token: None,
+            taught_early: false,
             last_token: now,
             tokens: 0,
         }
@@ -113,6 +123,7 @@ impl Flight {
             self.first_token = Some(now);
             self.last_token = now;
             self.state.ledger.start_decoding(&mut self.share);
+            self.teach_early(now);
         }
     }
 
@@ -176,20 +187,42 @@ impl Flight {
         if self.cache_surprise(usage) {
             return;
         }
-        let round_trip_s = self.state.round_trip_s();
-        // The round trip is an estimate from other exchanges, and may exceed a quick answer's whole time.
-        let at_engine = |seconds: f64| (seconds - round_trip_s).max(LEAST_AT_ENGINE * seconds);
         let outcome = match (self.request.work, self.first_token) {
             (Work::Generate, Some(first)) if self.request.stream => {
                 let tpot_s = self.last_token.seconds_since(first) / (tokens - 1.0);
+                let ttft_s = self.at_engine(first.seconds_since(self.started));
                 Outcome::Parts {
-                    ttft_s: at_engine(first.seconds_since(self.started)),
+                    ttft_s: (!self.taught_early).then_some(ttft_s),
                     tpot_s: (tokens >= MEASURABLE_TOKENS).then_some(tpot_s),
                 }
             }
-            (Work::Encode, _) => Outcome::Parts { ttft_s: at_engine(total_s), tpot_s: None },
-            _ => Outcome::Whole { seconds: at_engine(total_s), tokens },
+            (Work::Encode, _) => Outcome::Parts { ttft_s: Some(self.at_engine(total_s)), tpot_s: None },
+            _ => Outcome::Whole { seconds: self.at_engine(total_s), tokens },
         };
+        self.teach(&prediction, outcome, now);
+    }
+
+    /// Of a backend that is hardly known yet, learns at once that the first token was late. Not where much was predicted to be cached: only
+    /// the end tells whether it was.
+    fn teach_early(&mut self, now: Moment) {
+        let Some(prediction) = self.prediction else { return };
+        let Sent { work, stream, prompt_tokens, cached_tokens, .. } = self.request;
+        let cold = f64::from(cached_tokens) <= CACHE_SURPRISE * f64::from(prompt_tokens);
+        let young = self.state.calibration.outcomes().0 < YOUNG_OUTCOMES;
+        let ttft_s = now.seconds_since(self.started);
+        if work == Work::Generate && stream && cold && young && ttft_s > LATE * prediction.ttft_s {
+            let ttft_s = Some(self.at_engine(ttft_s));
+            self.teach(&prediction, Outcome::Parts { ttft_s, tpot_s: None }, now);
+            self.taught_early = true;
+        }
+    }
+
+    /// The round trip is an estimate from other exchanges, and may exceed a quick answer's whole time.
+    fn at_engine(&self, seconds: f64) -> f64 {
+        (seconds - self.state.round_trip_s()).max(LEAST_AT_ENGINE * seconds)
+    }
+
+    fn teach(&self, prediction: &Prediction, outcome: Outcome, now: Moment) {
         let prior = (prediction.prior_ttft_s, prediction.prior_tpot_s);
         let at = At::new(prior.0, prediction.concurrency);
         let calibration = &self.state.calibration;
@@ -217,8 +250,8 @@ impl Flight {
 /// What was seen of an attempt's times at the engine.
 #[derive(Debug, Clone, Copy)]
 enum Outcome {
-    /// A stream: both parts. TPOT only where enough tokens came to measure it.
-    Parts { ttft_s: f64, tpot_s: Option<f64> },
+    /// A stream: both parts, as far as they are seen and have not taught yet. TPOT only where enough tokens came to measure it.
+    Parts { ttft_s: Option<f64>, tpot_s: Option<f64> },
     /// Only the end.
     Whole { seconds: f64, tokens: f64 },
 }
@@ -227,13 +260,15 @@ impl Outcome {
     /// Tells the gates how the prior's calibrated forecast did, and the learner's. Answers that come whole tell nothing of the parts.
     fn judge(self, prior: (f64, f64), calibration: (f64, f64), base: (f64, f64), learnt: &Learnt, at: &At) {
         let Self::Parts { ttft_s, tpot_s } = self else { return };
-        let again = learnt.calibration.factors(at);
-        let judge = |gate: &Gate, actual: f64, prior: f64, learned: f64| {
-            gate.learn((actual / prior).ln(), (learned / prior).ln());
+        let (again, outcomes) = (learnt.calibration.factors(at), learnt.calibration.outcomes());
+        let judge = |gate: &Gate, outcomes: u32, actual: f64, prior: f64, learned: f64| {
+            gate.learn(outcomes, (actual / prior).ln(), (learned / prior).ln());
         };
-        judge(&learnt.ttft, ttft_s, prior.0 * calibration.0, base.0 * again.0);
+        if let Some(ttft_s) = ttft_s {
+            judge(&learnt.ttft, outcomes.0, ttft_s, prior.0 * calibration.0, base.0 * again.0);
+        }
         if let Some(tpot_s) = tpot_s {
-            judge(&learnt.tpot, tpot_s, prior.1 * calibration.1, base.1 * again.1);
+            judge(&learnt.tpot, outcomes.1, tpot_s, prior.1 * calibration.1, base.1 * again.1);
         }
     }
 
@@ -241,7 +276,7 @@ impl Outcome {
     fn sample(self, (ttft_s, tpot_s): (f64, f64), (ttft_factor, tpot_factor): (f64, f64)) -> Sample {
         match self {
             Self::Parts { ttft_s: ttft, tpot_s: tpot } => {
-                Sample::Parts { ttft: Some(ttft / ttft_s), tpot: tpot.map(|tpot| tpot / tpot_s) }
+                Sample::Parts { ttft: ttft.map(|ttft| ttft / ttft_s), tpot: tpot.map(|tpot| tpot / tpot_s) }
             }
             Self::Whole { seconds, tokens } => {
                 let ttft_s = ttft_s * ttft_factor;

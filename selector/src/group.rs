@@ -87,8 +87,11 @@ pub(crate) struct Learner {
 /// What of a backend is worked out when the group is built.
 #[derive(Debug, Clone)]
 pub(crate) struct Constants {
-    /// `None` where hardware or model is unknown.
+    /// With the default factors, whatever bundle decides: what calibration has learned is over it. `None` where hardware or model
+    /// is unknown.
     pub prior: Option<Prior>,
+    /// With the factors of the group's bundle, where these are others: what its learner corrects.
+    pub bundle_prior: Option<Prior>,
     /// The engine as the group's bundle remembers it.
     pub memory: Option<Memory>,
     /// US dollars a second of the whole engine, where known.
@@ -106,8 +109,8 @@ impl Group {
         Self::build(backends, &PriorFactors::default(), None, memories)
     }
 
-    /// As [`Self::new`], for decisions with a meta-learner: with its prior, and the engines as it remembers them. Encodes
-    /// all of them: not for a request core.
+    /// As [`Self::new`], for decisions with a meta-learner: with the prior that it corrects, and the engines as it remembers
+    /// them. Encodes all of them: not for a request core.
     ///
     /// # Errors
     /// As [`Bundle::remember`].
@@ -126,6 +129,7 @@ impl Group {
         Ok(Self::build(backends, &manifest.prior, Some(learner), memories))
     }
 
+    /// `factors` are those of the prior that the learner corrects.
     pub(crate) fn build(
         backends: Vec<BackendSpec>,
         factors: &PriorFactors,
@@ -180,7 +184,9 @@ impl Group {
 
 impl Constants {
     fn new(backend: &BackendSpec, factors: &PriorFactors, memory: Option<Memory>) -> Self {
-        let prior = backend.deployment().map(|deployment| Prior::new(&deployment, factors));
+        let deployment = backend.deployment();
+        let prior = |factors| deployment.as_ref().map(|deployment| Prior::new(deployment, factors));
+        let usual = PriorFactors::default();
         let list_price = || {
             backend.hardware.as_ref().map(|(hardware, count)| hardware.price_usd_per_hour * f64::from(*count))
         };
@@ -188,7 +194,8 @@ impl Constants {
         let context =
             backend.knobs.max_model_len.or_else(|| backend.model.as_ref().map(|model| model.context));
         Self {
-            prior,
+            prior: prior(&usual),
+            bundle_prior: if *factors == usual { None } else { prior(factors) },
             memory,
             price_usd_per_s: price
                 .filter(|price| *price > 0.0 && price.is_finite())

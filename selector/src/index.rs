@@ -5,9 +5,12 @@
 //! another with probability 8 · 2⁻⁴⁰ a look-up. Racing updates may lose one entry; the index is a prediction, and the
 //! next request repairs it.
 
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
+use std::sync::{
+    OnceLock,
+    atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
 };
 
 use crate::num;
@@ -29,23 +32,37 @@ struct Set([AtomicU64; WAYS]);
 /// The approximate prefix index of one backend.
 #[derive(Debug)]
 pub(crate) struct PrefixIndex {
-    sets: Box<[Set]>,
+    /// Until the capacity is known.
+    first: Box<[Set]>,
+    /// Since it is.
+    sized: OnceLock<Box<[Set]>>,
     /// Counts insertions of chains; its low bits are the stamps.
     clock: AtomicU32,
 }
 
 impl PrefixIndex {
-    /// Sized for an engine whose cache holds `kv_tokens`.
+    /// For an engine whose cache holds `kv_tokens`.
     pub(crate) fn new(kv_tokens: Option<u64>) -> Self {
-        let blocks = kv_tokens.filter(|&t| t > 0).unwrap_or(DEFAULT_KV_TOKENS) / TOKENS_PER_BLOCK;
-        let sets = usize::try_from(blocks).unwrap_or(usize::MAX).div_ceil(WAYS).clamp(1, MAX_SETS);
-        Self { sets: (0..sets).map(|_| Set::default()).collect(), clock: AtomicU32::new(0) }
+        let kv_tokens = kv_tokens.filter(|&tokens| tokens > 0).unwrap_or(DEFAULT_KV_TOKENS);
+        Self { first: table(kv_tokens), sized: OnceLock::new(), clock: AtomicU32::new(0) }
+    }
+
+    /// The engine's cache holds so many tokens. Where the table was made for another number it becomes one of the right size, once:
+    /// empty, for this is learned before much has been sent there.
+    pub(crate) fn resize(&self, kv_tokens: u64) {
+        if kv_tokens > 0 && sets(kv_tokens) != self.sets().len() {
+            self.sized.get_or_init(|| table(kv_tokens));
+        }
+    }
+
+    fn sets(&self) -> &[Set] {
+        self.sized.get().unwrap_or(&self.first)
     }
 
     /// Blocks it can hold.
     #[cfg(test)]
     fn capacity(&self) -> usize {
-        self.sets.len() * WAYS
+        self.sets().len() * WAYS
     }
 
     /// How many leading blocks of `chain` were sent here and are probably still cached.
@@ -96,7 +113,7 @@ impl PrefixIndex {
 
     /// The engine lost its cache (it restarted).
     pub(crate) fn clear(&self) {
-        self.sets.iter().flat_map(|set| &set.0).for_each(|way| way.store(0, Relaxed));
+        self.sets().iter().flat_map(|set| &set.0).for_each(|way| way.store(0, Relaxed));
     }
 
     fn contains(&self, hash: u64) -> bool {
@@ -127,8 +144,19 @@ impl PrefixIndex {
     }
 
     fn set(&self, hash: u64) -> &[AtomicU64; WAYS] {
-        &self.sets[num::slot(hash, self.sets.len())].0
+        let sets = self.sets();
+        &sets[num::slot(hash, sets.len())].0
     }
+}
+
+/// Sets for a cache of so many tokens.
+fn sets(kv_tokens: u64) -> usize {
+    let blocks = usize::try_from(kv_tokens / TOKENS_PER_BLOCK).unwrap_or(usize::MAX);
+    blocks.div_ceil(WAYS).clamp(1, MAX_SETS)
+}
+
+fn table(kv_tokens: u64) -> Box<[Set]> {
+    (0..sets(kv_tokens)).map(|_| Set::default()).collect()
 }
 
 /// The low 40 bits, never 0: a word of 0 is an empty way. The set comes from the high bits.

@@ -23,6 +23,27 @@ fn sized_from_capacity_and_bounded() {
 }
 
 #[test]
+fn sized_once_the_capacity_is_known() {
+    let index = PrefixIndex::new(None);
+    index.resize(0);
+    assert_eq!(index.capacity(), 4096, "nobody knows");
+    index.insert(&chain(1, 1, 0, 8));
+    index.resize(DEFAULT_KV_TOKENS);
+    assert_eq!(index.matched(&chain(1, 1, 0, 8), 0), 8, "as it was guessed");
+    index.resize(64 * 80_000);
+    assert_eq!(index.capacity(), 80_000);
+    for own in 0..1_000 {
+        index.insert(&chain(own, own, 0, 50));
+    }
+    let held = (0..1_000).filter(|&own| index.matched(&chain(own, own, 0, 50), 0) == 50).count();
+    assert!(held > 950, "what the engine holds is known: {held}");
+    index.resize(64 * 16);
+    assert_eq!(index.capacity(), 80_000, "once");
+    index.clear();
+    assert_eq!(index.matched(&chain(1, 1, 0, 50), 0), 0);
+}
+
+#[test]
 fn finds_the_longest_shared_prefix() {
     let index = PrefixIndex::new(None);
     index.insert(&chain(1, 1, 100, 300));

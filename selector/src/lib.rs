@@ -132,6 +132,7 @@ mod prefix;
 mod prior;
 mod rank;
 mod relearned;
+pub mod replay;
 mod share;
 mod state;
 mod tokens;

@@ -136,7 +136,7 @@ pub(crate) const MARGIN: f64 = 1.0 / 0.9;
 
 impl Factors {
     /// Calibration alone.
-    fn calibrated((ttft, tpot): (f64, f64)) -> Self {
+    pub(crate) fn calibrated((ttft, tpot): (f64, f64)) -> Self {
         Self { ttft, tpot, drain: tpot, ttft_guard: MARGIN, tpot_guard: MARGIN, learned: None }
     }
 }
@@ -166,13 +166,14 @@ const SILENT_S: f64 = 1.0;
 /// an engine that was not tried would look slower than its equals for ever wherever the prior is too slow.
 pub(crate) fn stranger<'a>(all: impl Iterator<Item = &'a Calibration> + Clone, now: Moment) -> (f64, f64) {
     let heard = |calibration: &Calibration| {
-        calibration.knows() && now.seconds_since(Moment(calibration.learned_at())) <= SILENT_S
+        let whole = calibration.known_levels();
+        whole.0.and(whole.1).is_some() && now.seconds_since(Moment(calibration.learned_at())) <= SILENT_S
     };
     if all.clone().all(heard) {
         return (0.0, 0.0);
     }
-    let known = all.filter(|calibration| calibration.knows()).map(Calibration::levels);
-    let (mut ttft, mut tpot): (Levels, Levels) = known.unzip();
+    let mut ttft: Levels = all.clone().filter_map(|calibration| calibration.known_levels().0).collect();
+    let mut tpot: Levels = all.filter_map(|calibration| calibration.known_levels().1).collect();
     (median(&mut ttft).min(0.0), median(&mut tpot).min(0.0))
 }
 
@@ -184,18 +185,22 @@ fn median(levels: &mut [f64]) -> f64 {
     if levels.is_empty() { 0.0 } else { *levels.select_nth_unstable_by(middle, f64::total_cmp).1 }
 }
 
-/// What calibration says at an engine; of a stranger, what is assumed.
+/// What calibration says at an engine; of a stranger, and of the part of an engine's times that has not been seen yet, what is assumed.
 pub(crate) fn calibrated(
     calibration: Option<&Calibration>,
     at: &At,
     silence_s: f64,
     stranger: (f64, f64),
 ) -> (f64, f64) {
-    match calibration.filter(|calibration| calibration.knows()) {
-        None => (stranger.0.exp(), stranger.1.exp()),
-        Some(calibration) if silence_s > SILENT_S => calibration.factors_after(at, silence_s, stranger),
-        Some(calibration) => calibration.factors(at),
-    }
+    let assumed = (stranger.0.exp(), stranger.1.exp());
+    let Some(calibration) = calibration.filter(|calibration| calibration.knows()) else { return assumed };
+    let (ttft, tpot) = if silence_s > SILENT_S {
+        calibration.factors_after(at, silence_s, stranger)
+    } else {
+        calibration.factors(at)
+    };
+    let known = calibration.known_levels();
+    (known.0.map_or(assumed.0, |_| ttft), known.1.map_or(assumed.1, |_| tpot))
 }
 
 fn candidate(

@@ -2,7 +2,11 @@
 //!
 //! How far an engine is from prior × learner is another number than how far it is from the prior, and another one for each
 //! bundle. It is kept apart for each bundle that decides, and begins where the prior's calibration is: so a bundle that comes
-//! in, or is taken back, moves no engine that is known from outcomes. With it goes how far the bundle is believed there.
+//! in, or is taken back, moves no engine that is known from outcomes. With it goes how far the bundle is believed there: not at
+//! all at first, so that it moves no engine that nobody knows either; see [`Gate`].
+//!
+//! A bundle may bring factors of its own for the prior. These are part of what it says, and of the learner's factors here: the prior's calibration is
+//! over the same prior under every bundle and under none.
 
 use std::sync::atomic::{
     AtomicU32,
@@ -41,8 +45,23 @@ pub(crate) struct Learnt {
 impl Learnt {
     /// Weights of the learner's TTFT and TPOT.
     pub(crate) fn weights(&self) -> (f64, f64) {
-        let (ttft, tpot) = self.calibration.outcomes();
-        (self.ttft.weight(ttft), self.tpot.weight(tpot))
+        (self.ttft.weight(), self.tpot.weight())
+    }
+
+    /// By how much the bundle usually moves a prediction here, natural log; see [`Gate::say`].
+    pub(crate) fn say(&self) -> f64 {
+        self.ttft.say().max(self.tpot.say())
+    }
+
+    /// Whether the bundle has any weight here.
+    pub(crate) fn weighs(&self) -> bool {
+        let (ttft, tpot) = self.weights();
+        ttft > 0.0 || tpot > 0.0
+    }
+
+    /// Whether any outcome has been compared.
+    pub(crate) fn compared(&self) -> bool {
+        self.ttft.knows() || self.tpot.knows()
     }
 }
 

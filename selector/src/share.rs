@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// All of them.
-const ALL: u32 = 1000;
+pub(crate) const ALL: u32 = 1000;
 
 /// A share, handed out evenly: of a thousand requests exactly so many are admitted, without a random number.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::{
     load::ScrapedLoad,
     num,
     relearned::Relearned,
-    share::Share,
+    share::{self, Share},
 };
 
 /// Whether requests may go to a backend now.
@@ -172,7 +172,8 @@ impl BackendState {
         Moment(self.last_output.load(Relaxed))
     }
 
-    pub(crate) fn record_output(&self, now: Moment) {
+    /// Output came from here: to a client, or to whoever asked beside the ledger to see whether tokens flow.
+    pub fn record_output(&self, now: Moment) {
         self.last_output.fetch_max(now.0, Relaxed);
         self.record_progress(now);
     }
@@ -187,6 +188,15 @@ impl BackendState {
         self.failures.value(now)
     }
 
+    /// The engine was away, in another profile, and is back: what was learned of its speed stays; what it was like at the time
+    /// does not.
+    pub fn returns(&self) {
+        self.forget_prefixes();
+        self.set_availability(Availability::Unknown);
+        self.set_share(share::ALL);
+        self.scrape.clear();
+    }
+
     /// The engine restarted: its prefix cache is empty. What was learned of its speed stays.
     pub fn forget_prefixes(&self) {
         self.index.clear();
@@ -198,8 +208,9 @@ impl BackendState {
     }
 
     /// Takes the engine's word on its KV-cache capacity, often known only after the first requests. The prior of a
-    /// [`crate::Group`] built from now on uses it; the prefix index keeps its size.
+    /// [`crate::Group`] built from now on uses it; the prefix index takes its size from the first such word.
     pub fn set_kv_tokens(&self, tokens: Option<u64>) {
+        self.index.resize(tokens.unwrap_or(0));
         self.kv_tokens.store(tokens.unwrap_or(0), Relaxed);
     }
 
@@ -240,6 +251,10 @@ impl Default for ScrapeCell {
 }
 
 impl ScrapeCell {
+    fn clear(&self) {
+        self.at.store(u64::MAX, Release);
+    }
+
     fn store(&self, load: &ScrapedLoad, own: u32) {
         self.running_waiting.store(num::pack(load.running, load.waiting), Relaxed);
         self.usage_own.store(num::pack(num::to_f32(load.kv_usage).to_bits(), own), Relaxed);

@@ -1,5 +1,7 @@
 //! Columns of requests that Gearshift served.
 
+use gearshift_selector::Typical;
+
 use super::{Column, optional};
 use crate::{Candidates, Cell, Kind, Live, Named, Observation, Prediction};
 
@@ -41,6 +43,27 @@ pub(super) const LIVE: &[Column] = &[
     }),
     optional("considered", Kind::Whole, "Candidates that were ranked", |row| {
         of(row, |live| Cell::from(live.considered))
+    }),
+    optional("sequences", Kind::Whole, "Sequences asked for", |row| {
+        of(row, |live| Cell::from(live.sequences))
+    }),
+    optional(
+        "round_trip_s",
+        Kind::Number,
+        "Network round trip to the backend as measured then: the share of `ttft_s` that is not the engine's, s",
+        |row| of(row, |live| Cell::from(live.round_trip_s)),
+    ),
+    optional(
+        "typical_prompt_tokens",
+        Kind::Number,
+        "What a prompt of the model usually had then: the prior's idea of requests it does not see",
+        |row| typical(row, |typical| typical.prompt_tokens),
+    ),
+    optional("typical_uncached_tokens", Kind::Number, "Of these, not expected in the cache", |row| {
+        typical(row, |typical| typical.uncached_tokens)
+    }),
+    optional("typical_output_tokens", Kind::Number, "Output tokens of a sequence, usually", |row| {
+        typical(row, |typical| typical.output_tokens)
     }),
     optional(
         "propensity",
@@ -170,6 +193,13 @@ fn of(row: &Observation, cell: impl for<'l> Fn(&'l Live) -> Cell<'l>) -> Cell<'_
 
 fn predicted(row: &Observation, cell: impl for<'p> Fn(&'p Prediction) -> Cell<'p>) -> Cell<'_> {
     row.live.as_deref().and_then(|live| live.prediction.as_ref()).map_or(Cell::Null, cell)
+}
+
+fn typical(row: &Observation, number: impl Fn(&Typical) -> f64) -> Cell<'_> {
+    row.live
+        .as_deref()
+        .and_then(|live| live.typical.as_ref())
+        .map_or(Cell::Null, |typical| Cell::from(number(typical)))
 }
 
 fn among(row: &Observation, cell: impl for<'c> Fn(&'c Candidates) -> Cell<'c>) -> Cell<'_> {

@@ -1,6 +1,8 @@
 //! What rows of source `live` have beyond the others.
 
-use super::{BadCell, Cells, flag, number, number_or, numbers, text, text_or, texts, whole, word};
+use gearshift_selector::Typical;
+
+use super::{BadCell, Cells, flag, number, number_or, numbers, text, text_or, texts, whole, whole_or, word};
 use crate::{Candidates, Live, Prediction};
 
 /// `None` where the row names no backend: it is none of a request that Gearshift served.
@@ -18,6 +20,9 @@ pub(super) fn live(cells: &impl Cells) -> Result<Option<Live>, BadCell> {
         bundle: text_or(cells, "bundle")?,
         fallback: text_or(cells, "fallback")?,
         considered: whole(cells, "considered")?,
+        sequences: whole_or(cells, "sequences")?,
+        round_trip_s: number_or(cells, "round_trip_s")?,
+        typical: typical(cells)?,
         propensity: number(cells, "propensity")?,
         explored: flag(cells, "explored")?,
         prediction: prediction(cells)?,
@@ -26,6 +31,16 @@ pub(super) fn live(cells: &impl Cells) -> Result<Option<Live>, BadCell> {
         status: whole(cells, "status")?,
         prompt_tokens: number_or(cells, "engine_prompt_tokens")?,
         output_tokens: number_or(cells, "engine_output_tokens")?,
+    }))
+}
+
+/// `None` in rows of earlier versions.
+fn typical(cells: &impl Cells) -> Result<Option<Typical>, BadCell> {
+    let Some(prompt_tokens) = number_or(cells, "typical_prompt_tokens")? else { return Ok(None) };
+    Ok(Some(Typical {
+        prompt_tokens,
+        uncached_tokens: number(cells, "typical_uncached_tokens")?,
+        output_tokens: number(cells, "typical_output_tokens")?,
     }))
 }
 

@@ -45,6 +45,8 @@ fn every_required_column_is_required_and_no_other() {
             "attempt",
             "objective",
             "considered",
+            "typical_uncached_tokens",
+            "typical_output_tokens",
             "propensity",
             "explored",
             "predicted_tpot_s",

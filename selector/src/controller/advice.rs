@@ -39,7 +39,8 @@ pub struct Advice {
     pub backend: BackendId,
     /// The profile.
     pub profile: ProfileId,
-    /// The predicted objective per request of the model, over all its engines: seconds, US dollars, joules, or for throughput the
+    /// The predicted objective per request of the model, over all its engines (those of this engine's part where there are many):
+    /// seconds, US dollars, joules, or for throughput the
     /// mean share of capacity in use. `None` where nothing can be predicted.
     pub objective: Option<f64>,
     /// Gain over the present profile, as a share; negative for a loss.

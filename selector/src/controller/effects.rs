@@ -78,7 +78,7 @@ impl Effects {
         let ln = |ratio: Option<f64>| ratio.map(f64::ln).filter(|ln| ln.is_finite());
         let (ttft, tpot) = (ln(served.ttft_ratio), ln(served.tpot_ratio));
         if served.speculates {
-            let own = self.engine(&served.backend).map_or(0.0, |(_, tpot)| tpot);
+            let own = self.engine(&served.backend).or_else(|| self.others()).map_or(0.0, |(_, tpot)| tpot);
             let key = (served.model.clone(), served.profile.clone());
             let cells = self.profiles.entry(key).or_insert_with(|| vec![Mean::default(); CELLS]);
             if let Some((cell, tpot)) = cells.get_mut(cell_of(&served.class)).zip(tpot) {
@@ -95,13 +95,16 @@ impl Effects {
         learn(&mut own.1, tpot);
     }
 
-    /// Of an engine: TTFT and TPOT; the others' mean where it never ran a profile that the prior models.
+    /// Of an engine: TTFT and TPOT; `None` where it never ran a profile that the prior models.
     pub(super) fn engine(&self, backend: &BackendId) -> Option<(f64, f64)> {
-        self.engines.get(backend).copied().or_else(|| {
-            let count = self.engines.len() as f64;
-            let sum = self.engines.values().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            (count > 0.0).then(|| (sum.0 / count, sum.1 / count))
-        })
+        self.engines.get(backend).copied()
+    }
+
+    /// Mean of the engines that are known.
+    pub(super) fn others(&self) -> Option<(f64, f64)> {
+        let count = self.engines.len() as f64;
+        let sum = self.engines.values().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (count > 0.0).then(|| (sum.0 / count, sum.1 / count))
     }
 
     /// Of a profile for a class, and on how many of its outcomes that rests.

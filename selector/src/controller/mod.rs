@@ -10,7 +10,8 @@
 //! 2. **Forecast**: for a whole assignment of profiles to engines, traffic is split over the engines as the router would
 //!    split it, each class to where it is best served and hinders others least; each engine's times follow from the
 //!    roofline prior in a steady state, × what was learned of the engine, and of speculation, from requests that were served.
-//! 3. **Search**: from the present assignment, one shift at a time, as long as the objective improves. The work is bounded.
+//! 3. **Search**: from the present assignment, one shift at a time, as long as the objective improves. The work is bounded: more
+//!    than 16 engines of a model are planned for in parts that are much like the whole.
 //! 4. **Restraint**: a shift has to be worth [`Settings::min_gain`], and to pay for the switch (capacity that is missing
 //!    while the engine drains and starts, a cold cache afterwards) within [`Settings::payback`]; the wish has to last, the
 //!    engine must have dwelt in its profile, and the others must be able to carry the load meanwhile.
@@ -30,6 +31,7 @@ mod effects;
 mod engine;
 mod forecast;
 mod outlook;
+mod parts;
 mod planner;
 mod record;
 mod search;

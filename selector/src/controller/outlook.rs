@@ -8,7 +8,6 @@ use super::{
     forecast::{Split, Splitter},
     steady::{Learned, Machine, Setting},
 };
-use crate::prior::PriorFactors;
 
 /// A profile for each engine, by position in [`Engine::profiles`]; `None` for an engine that takes nothing.
 pub(super) type Assignment = Vec<Option<usize>>;
@@ -25,6 +24,8 @@ pub(super) struct Outlook {
     per: f64,
     /// The engines as they are, those on their way as they will be.
     pub(super) present: Assignment,
+    /// Those that take requests now.
+    pub(super) serving: Assignment,
 }
 
 /// What is predicted of an assignment.
@@ -48,12 +49,10 @@ impl Outlook {
         settings: &Settings,
         engines: &[&Engine],
         traffic: &Traffic,
-        factors: &PriorFactors,
         effects: &Effects,
     ) -> Option<Self> {
         let objective = settings.objective;
-        let setting =
-            Setting { classes: &traffic.classes, burstiness: traffic.burstiness, objective, factors };
+        let setting = Setting { classes: &traffic.classes, burstiness: traffic.burstiness, objective };
         let group = mean(engines.iter().flat_map(|engine| known(engine))).unwrap_or((1.0, 1.0));
         let learned = |engine: &Engine, option: &ProfileOption| {
             let (prefill, step) = factors_of(engine, option, effects, group);
@@ -78,11 +77,15 @@ impl Outlook {
         if !present.iter().zip(&warm).all(predictable) || present.iter().all(Option::is_none) {
             return None;
         }
+        let mut serving = present.clone();
+        for (profile, engine) in serving.iter_mut().zip(engines) {
+            *profile = profile.filter(|_| engine.condition == Condition::Available);
+        }
         let rate = |class: &super::RequestClass| class.share * traffic.rate_per_s;
         let rates: Vec<f64> = traffic.classes.iter().map(rate).collect();
         let work: Vec<f64> = traffic.classes.iter().map(|class| class.share * class.work()).collect();
         let per = if objective == Objective::Throughput { engines.len() as f64 } else { traffic.rate_per_s };
-        Some(Self { machines: warm, cold, splitter: Splitter::new(&rates, &work), per, present })
+        Some(Self { machines: warm, cold, splitter: Splitter::new(&rates, &work), per, present, serving })
     }
 
     /// Whether a profile can run on an engine.
@@ -140,12 +143,12 @@ fn present(engine: &Engine) -> Option<usize> {
     engine.profiles.iter().position(|option| option.id == engine.current)
 }
 
-/// Factors on an engine's prefills and decode steps: what requests taught, or else what calibration says.
+/// Factors on an engine's prefills and decode steps: what its requests taught, or else what its calibration says; of the profile, of
+/// its others; or else what is known of the other engines.
 fn factors_of(engine: &Engine, option: &ProfileOption, effects: &Effects, group: (f64, f64)) -> (f64, f64) {
-    if let Some((ttft, tpot)) = effects.engine(&engine.id) {
-        return factors(ttft.exp(), tpot.exp());
-    }
-    let (ttft, tpot) = option.calibration.or_else(|| mean(known(engine))).unwrap_or(group);
+    let exp = |(ttft, tpot): (f64, f64)| (ttft.exp(), tpot.exp());
+    let own = effects.engine(&engine.id).map(exp).or(option.calibration).or_else(|| mean(known(engine)));
+    let (ttft, tpot) = own.or_else(|| effects.others().map(exp)).unwrap_or(group);
     factors(ttft, tpot)
 }
 

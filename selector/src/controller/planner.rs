@@ -8,16 +8,16 @@ use super::{
     Advice, Condition, Engine, Plan, Settings, Shift, Traffic, Verdict,
     effects::{Effects, Served},
     outlook::{Assignment, Outlook},
+    parts::{Part, parts},
     record::Record,
     search::{Survey, Wish, climb, survey, wishes, with},
 };
-use crate::{Moment, PriorFactors};
+use crate::Moment;
 
 /// Plans shifts, and remembers what became of them. Deterministic: the same calls give the same plans.
 #[derive(Debug, Clone)]
 pub struct Planner {
     settings: Settings,
-    factors: PriorFactors,
     effects: Effects,
     records: BTreeMap<BackendId, Record>,
 }
@@ -25,18 +25,7 @@ pub struct Planner {
 impl Planner {
     /// Knows nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            factors: PriorFactors::default(),
-            effects: Effects::default(),
-            records: BTreeMap::new(),
-        }
-    }
-
-    /// With the prior of a bundle, which the engines' calibrations are then relative to.
-    #[must_use]
-    pub fn with_prior(self, factors: PriorFactors) -> Self {
-        Self { factors, ..self }
+        Self { settings, effects: Effects::default(), records: BTreeMap::new() }
     }
 
     /// How eager it is.
@@ -79,18 +68,32 @@ impl Planner {
         let mut plan = Plan::default();
         for (model, engines) in models {
             let traffic = traffic.iter().find(|traffic| traffic.model == *model);
-            let group = Group { planner: self, now, engines: &engines, plan: &mut plan };
-            group.plan(traffic);
+            let away = engines.iter().filter(|engine| engine.condition != Condition::Available).count();
+            let mut places = (self.settings.max_unavailable as usize).saturating_sub(away);
+            let first = plan.advice.len();
+            for Part { engines, share } in parts(&engines) {
+                let traffic =
+                    traffic.map(|all| Traffic { rate_per_s: all.rate_per_s * share, ..all.clone() });
+                let places = &mut places;
+                let group = Group { planner: self, now, engines: &engines, share, places, plan: &mut plan };
+                group.plan(traffic.as_ref());
+            }
+            let order = |advice: &Advice| engines.iter().position(|engine| engine.id == advice.backend);
+            plan.advice[first..].sort_by_cached_key(order);
         }
         plan
     }
 }
 
-/// One model's engines while a plan is made.
+/// One model's engines, or a part of them, while a plan is made.
 struct Group<'p> {
     planner: &'p mut Planner,
     now: Moment,
     engines: &'p [&'p Engine],
+    /// Of the model's traffic.
+    share: f64,
+    /// How many of the model's engines may be sent away still.
+    places: &'p mut usize,
     plan: &'p mut Plan,
 }
 
@@ -103,8 +106,8 @@ impl Group<'_> {
             traffic.requests >= self.planner.settings.min_requests && traffic.rate_per_s > 0.0
         };
         let Some(traffic) = traffic.filter(enough) else { return self.stay(Verdict::TooFewRequests) };
-        let Planner { settings, factors, effects, .. } = &*self.planner;
-        let Some(outlook) = Outlook::new(settings, self.engines, traffic, factors, effects) else {
+        let Planner { settings, effects, .. } = &*self.planner;
+        let Some(outlook) = Outlook::new(settings, self.engines, traffic, effects) else {
             return self.stay(Verdict::UnknownFacts);
         };
         let profiles: Vec<usize> = self.engines.iter().map(|engine| engine.profiles.len()).collect();
@@ -203,9 +206,7 @@ impl Group<'_> {
 
     /// Shifts what may be shifted now, the best first.
     fn carry_out(&mut self, wishes: &[Wish], verdicts: &mut Verdicts) {
-        let away = self.engines.iter().filter(|engine| engine.condition != Condition::Available).count();
         let settings = self.planner.settings.clone();
-        let mut places = (settings.max_unavailable as usize).saturating_sub(away);
         for (at, engine) in self.engines.iter().enumerate() {
             if !wishes.iter().any(|wish| wish.engine == at)
                 && let Some(record) = self.planner.records.get_mut(&engine.id)
@@ -220,11 +221,11 @@ impl Group<'_> {
             let left_s = record.wish(to, &settings, self.now);
             let verdict = if left_s > 0.0 {
                 Verdict::Settling { left_s }
-            } else if places == 0 || wish.load_meanwhile > settings.max_load {
+            } else if *self.places == 0 || wish.load_meanwhile > settings.max_load {
                 Verdict::Capacity
             } else {
                 // The others were not asked to do without two: one plan, one more engine away.
-                places = 0;
+                *self.places = 0;
                 Verdict::Shift
             };
             verdicts[wish.engine] = Some((wish.profile, verdict));
@@ -237,19 +238,20 @@ impl Group<'_> {
     fn shift(&self, wish: &Wish) -> Shift {
         let engine = self.engines[wish.engine];
         let (to, switch_cost_s) = (engine.profiles[wish.profile].id.clone(), self.switch_s(engine));
+        let gain = wish.gain * self.share;
         let reason = format!(
             "{} into {to}: {} of {} {:.1} % less, paid for in {:.0} s",
             engine.id,
             named(self.planner.settings.objective),
             engine.model,
-            wish.gain * 100.0,
+            gain * 100.0,
             wish.payback_s
         );
         Shift {
             backend: engine.id.clone(),
             from: engine.current.clone(),
             to,
-            gain: wish.gain,
+            gain,
             switch_cost_s,
             payback_s: wish.payback_s,
             reason,

@@ -90,9 +90,13 @@ pub(super) fn wishes(outlook: &Outlook, survey: &Survey, target: &Assignment, sw
         let gained = outlook.forecast_from(&back, &goal, engine)?.total - goal.total;
         let away = outlook.forecast_from(&with(&outlook.present, engine, None), &survey.present, engine);
         // Where nobody else is there, all that comes meanwhile waits.
-        let (lost, load_meanwhile) = away.map_or((f64::INFINITY, f64::INFINITY), |away| {
-            ((away.total - survey.present.total).max(0.0) * switch_s[engine], away.utilisation())
-        });
+        let lost = away
+            .as_ref()
+            .map_or(f64::INFINITY, |away| (away.total - survey.present.total).max(0.0) * switch_s[engine]);
+        // Those on their way carry nothing yet.
+        let alone = outlook.serving != outlook.present;
+        let away = if alone { outlook.forecast(&with(&outlook.serving, engine, None)) } else { away };
+        let load_meanwhile = away.map_or(f64::INFINITY, |away| away.utilisation());
         let cold = outlook.forecast_cold(target, &goal, engine)?.total - goal.total;
         let cost = lost + cold.max(0.0) * COLD_S;
         let payback_s = if gained > 0.0 { cost / gained } else { f64::INFINITY };

@@ -75,7 +75,6 @@ pub(super) struct Setting<'a> {
     pub(super) classes: &'a [RequestClass],
     pub(super) burstiness: f64,
     pub(super) objective: Objective,
-    pub(super) factors: &'a PriorFactors,
 }
 
 impl Machine {
@@ -90,7 +89,8 @@ impl Machine {
         let deployment = option.deployment.as_ref()?;
         let layout =
             Layout::new(&deployment.hardware, deployment.count, &deployment.model, &deployment.knobs);
-        let prior = Prior::new(deployment, setting.factors);
+        // What calibration has learned is over this one, whichever bundle decides.
+        let prior = Prior::new(deployment, &PriorFactors::default());
         let longest =
             setting.classes.iter().map(|class| class.prompt_tokens + class.output_tokens).fold(0.0, f64::max);
         let served = deployment.knobs.max_model_len.map_or(f64::INFINITY, f64::from);

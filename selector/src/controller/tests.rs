@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{Deployment, Moment, Software};
 
+mod fleets;
+
 const MODEL: &str = "llama-3.1-8b";
 
 fn at(seconds: f64) -> Moment {
@@ -163,6 +165,32 @@ fn others_must_be_able_to_carry_the_load() {
     let plan = planner.plan(at(0.0), &fleet(2, "wide"), &[agents(2.0)]);
     assert!(plan.shifts.is_empty());
     assert!(plan.advice.iter().any(|advice| advice.verdict == Verdict::Capacity), "{:?}", plan.advice);
+}
+
+#[test]
+fn an_engine_of_its_own_kind_is_not_judged_by_others_before_its_calibration() {
+    let served = |backend: &str, ratio: f64| Served {
+        model: ModelId::new(MODEL),
+        backend: BackendId::new(backend),
+        profile: ProfileId::new("wide"),
+        speculates: false,
+        class: RequestClass { share: 1.0, prompt_tokens: 800.0, shared_tokens: 0.0, output_tokens: 200.0 },
+        ttft_ratio: Some(ratio),
+        tpot_ratio: Some(ratio),
+    };
+    let objective = |calibration: Option<(f64, f64)>, taught: bool| {
+        let mut engines = fleet(2, "wide");
+        engines[1].condition = Condition::Unavailable;
+        engines[0].profiles.iter_mut().for_each(|option| option.calibration = calibration);
+        let mut planner = Planner::new(eager());
+        if taught {
+            (0..100).for_each(|_| planner.served(&served("e1", 2.5)));
+        }
+        let plan = planner.plan(at(0.0), &engines, &[traffic(1.0, &[(1.0, 800.0, 0.0, 200.0)])]);
+        plan.advice.iter().find(|advice| advice.verdict == Verdict::Running).unwrap().objective.unwrap()
+    };
+    assert!(objective(None, true) > 1.5 * objective(None, false), "nothing else is known");
+    assert_eq!(objective(Some((1.0, 1.0)), true), objective(Some((1.0, 1.0)), false));
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::inputs::{QUERY_WIDTH, QueryInputs};
 /// Natural log beyond which a correction is no estimate: no engine is off its prior by e²⁰.
 const ABSURD: f32 = 20.0;
 
+/// Of so many decisions in which the bundle has no say it is asked in one.
+const ASKED_NEVERTHELESS: u32 = 8;
+
 /// Which loaded bundle something belongs to; greater for one that was loaded later, never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Generation(pub(crate) u32);
@@ -51,6 +54,7 @@ impl Layout {
 pub struct Head {
     engine: Engine,
     generation: Generation,
+    lots: fastrand::Rng,
     /// Reused by the decision.
     pub(crate) queries: Vec<QueryInputs>,
     /// Reused by the decision.
@@ -80,14 +84,22 @@ impl fmt::Debug for Head {
 
 impl Head {
     pub(super) fn new(session: Session, layout: Layout, generation: Generation) -> Self {
-        let engine = Engine::Onnx { session, layout, rows: Vec::new() };
-        Self { engine, generation, queries: Vec::new(), corrections: Vec::new() }
+        Self::of(Engine::Onnx { session, layout, rows: Vec::new() }, generation)
     }
 
     #[cfg(test)]
     pub(crate) fn of_function(function: Function, generation: Generation) -> Self {
-        let engine = Engine::Function(function);
-        Self { engine, generation, queries: Vec::new(), corrections: Vec::new() }
+        Self::of(Engine::Function(function), generation)
+    }
+
+    fn of(engine: Engine, generation: Generation) -> Self {
+        let lots = fastrand::Rng::with_seed(u64::from(generation.0));
+        Self { engine, generation, lots, queries: Vec::new(), corrections: Vec::new() }
+    }
+
+    /// Whether to ask where nothing depends on it. By lots of its own: those of the decision are the same with a bundle and without.
+    pub(crate) fn asked_nevertheless(&mut self) -> bool {
+        self.lots.u32(..ASKED_NEVERTHELESS) == 0
     }
 
     /// The bundle it belongs to.

@@ -1,7 +1,7 @@
 //! What outcomes teach: calibration, token ratios and output lengths, end to end under a virtual clock.
 
 use gearshift_config::Objective;
-use gearshift_selector::{Flight, Prediction, RequestFacts, Usage, Work};
+use gearshift_selector::{Claim, Flight, Prediction, RequestFacts, Usage, Work};
 
 use crate::{
     facts::{h100, llama_3b},
@@ -70,6 +70,34 @@ fn a_wrong_claim_about_hardware_is_found_out_and_routed_around() {
 }
 
 #[test]
+fn a_newcomer_is_judged_by_its_first_tokens_before_its_answers_end() {
+    let mut fleet = Fleet::new(replicas(2, &h100(), &llama_3b()), Objective::Latency);
+    let quick = Engine { ttft: 0.5, tpot: 0.5 };
+    (0..30).for_each(|_| quick.answer(&mut fleet, &request(1000), 100, None));
+    // The other one takes its requests, and is far slower at their prompts.
+    let first = fleet.explain(&request(1000)).candidates.into_iter().find(|it| it.ranked.index == 1).unwrap();
+    let prior_ttft_s = first.ranked.prediction.unwrap().prior_ttft_s;
+    let mut flights: Vec<_> = (0..5).map(|_| fleet.send_to(1, &request(1000))).collect();
+    fleet.later(20.0 * prior_ttft_s);
+    flights.iter_mut().for_each(|flight| flight.first_token(fleet.now));
+    let newcomer = &fleet.group.backends()[1].state;
+    assert!(newcomer.contradicts(Claim::Prefill), "no answer has ended: {:?}", newcomer.calibration());
+    let shown = fleet.explain(&request(1000)).candidates;
+    let tpot_factor = |index| {
+        let prediction = shown.iter().find(|it| it.ranked.index == index).unwrap().ranked.prediction.unwrap();
+        prediction.tpot_s / prediction.prior_tpot_s
+    };
+    assert!((tpot_factor(1) - tpot_factor(0)).abs() < 0.02, "of its decoding nothing is known yet");
+    // The end does not say the same again.
+    let before = fleet.group.backends()[1].state.calibration();
+    for mut flight in flights {
+        flight.progress(1, fleet.now);
+        flight.finish(None, fleet.now);
+    }
+    assert_eq!(fleet.group.backends()[1].state.calibration(), before);
+}
+
+#[test]
 fn an_engine_that_was_never_tried_is_not_left_alone_because_the_prior_is_slow() {
     let mut fleet = Fleet::new(replicas(3, &h100(), &llama_3b()), Objective::Latency);
     let quick = Engine { ttft: 0.5, tpot: 0.5 };
@@ -118,11 +146,23 @@ fn what_failed_or_was_cancelled_teaches_nothing() {
     let mut fleet = one();
     for _ in 0..50 {
         let mut flight: Flight = fleet.send_to(0, &request(1000));
-        fleet.later(30.0);
+        fleet.later(0.02);
         flight.progress(3, fleet.now);
     }
     assert_eq!(factors(&fleet), (1.0, 1.0, 0));
     assert_eq!(fleet.choose(&request(1000)).expected_output_tokens, 211);
+}
+
+#[test]
+fn an_engine_so_slow_that_clients_give_up_is_found_out() {
+    let mut fleet = one();
+    for _ in 0..10 {
+        let mut flight: Flight = fleet.send_to(0, &request(1000));
+        fleet.later(30.0);
+        flight.progress(3, fleet.now);
+    }
+    let (ttft, tpot, _) = factors(&fleet);
+    assert!(ttft > 5.0 && tpot == 1.0, "{ttft} {tpot}");
 }
 
 #[test]

@@ -12,5 +12,6 @@ mod learning;
 mod ledger;
 mod made;
 mod onnx;
+mod replaying;
 mod scenarios;
 mod spread;
