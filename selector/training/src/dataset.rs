@@ -89,6 +89,16 @@ impl Dataset {
         kept
     }
 
+    /// The contexts of both, those of `other` last.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for context in &other.contexts {
+            let samples = context.samples.iter().map(|&position| other.samples[position].clone());
+            self.push(context, samples);
+        }
+        self
+    }
+
     /// The samples of one context.
     pub fn of(&self, context: &Context) -> impl Iterator<Item = &Sample> {
         context.samples.iter().map(|&position| &self.samples[position])

@@ -15,12 +15,17 @@ pub mod error;
 pub mod eval;
 pub mod fit;
 pub mod import;
+pub mod live;
 pub mod net;
 pub mod onnx;
 pub mod prepare;
 pub mod prior_fit;
 pub mod read;
+#[cfg(test)]
+mod runtime_for_tests;
 pub mod score;
+pub mod study;
 pub mod table;
+pub mod watch;
 
 pub use error::Error;

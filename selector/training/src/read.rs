@@ -47,7 +47,15 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn read_file(path: &Path, sources: &[Source], rows: &mut Vec<Observation>) -> Result<(), Error> {
     let bytes = Bytes::from(std::fs::read(path).map_err(Error::file(path))?);
-    let failed = |problem: String| Error::Failed(format!("{}: {problem}", path.display()));
+    parse(&path.display().to_string(), bytes, sources, rows)
+}
+
+/// Reads the bytes of a file that errors call `name`.
+///
+/// # Errors
+/// As [`read()`].
+pub fn parse(name: &str, bytes: Bytes, sources: &[Source], rows: &mut Vec<Observation>) -> Result<(), Error> {
+    let failed = |problem: String| Error::Failed(format!("{name}: {problem}"));
     let no_parquet = |error: parquet::errors::ParquetError| failed(error.to_string());
     // Parquet's own types, whatever Arrow types the writer had.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);

@@ -53,7 +53,7 @@ impl MetaInf {
                 recipe.ignore.extend(["share.", "query.log2_prior_e2e_ms"].map(str::to_owned));
             }
             Variant::TextsOnly => {
-                recipe.ignore.extend(["model.", "hardware.", "profile."].map(str::to_owned))
+                recipe.ignore.extend(["model.", "hardware.", "profile."].map(str::to_owned));
             }
             Variant::Shipped | Variant::WithoutCentring | Variant::WithTexts => {}
         }

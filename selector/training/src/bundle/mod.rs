@@ -3,7 +3,9 @@
 //! The contract is that of [`gearshift_selector::Bundle`], which reads them.
 
 mod clock;
+mod counts;
 mod golden;
+mod offer;
 mod vectors;
 mod write;
 
@@ -11,5 +13,8 @@ mod write;
 mod tests;
 
 pub use clock::rfc3339;
+pub use counts::counts;
+pub use offer::{again, offer};
 pub use vectors::Vectors;
-pub use write::{Contents, write};
+pub(crate) use write::write_manifest;
+pub use write::{Contents, evaluated, write};

@@ -1,7 +1,7 @@
 //! What was trained is what is served: the same corrections through burn and through a written bundle's graphs.
 
 use gearshift_selector::{
-    Bundle, Correction, Encoder, LoadOptions, OnnxRuntime, Texts, TrainingRows,
+    Bundle, Correction, Encoder, LoadOptions, Texts, TrainingRows,
     inputs::{QUERY_WIDTH, QueryInputs},
 };
 
@@ -11,6 +11,7 @@ use crate::{
     fit::{Fitted, Prepared, Recipe, Schedule, Silent, fit, sample::sample},
     prepare::prepare,
     prior_fit::Priors,
+    runtime_for_tests::onnxruntime,
 };
 
 /// 60 samples of engines that differ, described in words.
@@ -90,11 +91,7 @@ fn served(bundle: &Bundle, dataset: &Dataset, rows: &Prepared) -> Vec<Correction
 
 #[test]
 fn what_was_trained_is_what_is_served() {
-    let Some(library) = std::env::var_os("ORT_DYLIB_PATH") else {
-        eprintln!("SKIPPED: running exported graphs; set ORT_DYLIB_PATH to libonnxruntime.so to run it");
-        return;
-    };
-    let runtime = OnnxRuntime::load(std::path::Path::new(&library)).unwrap();
+    let Some(runtime) = onnxruntime("running exported graphs") else { return };
     let directory = tempfile::tempdir().unwrap();
     let (dataset, priors) = (dataset(), Priors::default());
     for vectors in [Vectors::default(), vectors(&dataset)] {
@@ -103,7 +100,7 @@ fn what_was_trained_is_what_is_served() {
         let path = directory.path().join(format!("texts-{}", vectors.width));
         let manifest = write(&path, &contents(&fitted, &rows, &vectors, &encoder, &priors)).unwrap();
         assert_eq!(manifest.files.contains_key("vectors.json"), vectors.width > 0);
-        let bundle = Bundle::load(&path, &runtime, &LoadOptions::default()).unwrap();
+        let bundle = Bundle::load(&path, runtime, &LoadOptions::default()).unwrap();
         assert_eq!(bundle.manifest(), &manifest);
 
         // Far outside of what was trained on is clipped alike.

@@ -79,11 +79,30 @@ pub fn write(directory: &Path, contents: &Contents<'_>) -> Result<Manifest, Erro
         let path = directory.join(name);
         fs::write(&path, content).map_err(Error::file(&path))?;
     }
-    let path = directory.join("manifest.json");
-    let mut text = serde_json::to_vec_pretty(&manifest).map_err(unwritable)?;
-    text.push(b'\n');
-    fs::write(&path, text).map_err(Error::file(&path))?;
+    write_manifest(directory, &manifest)?;
     Ok(manifest)
+}
+
+/// Writes a summary of its evaluation into the manifest of a bundle that is not in service yet.
+///
+/// # Errors
+/// Where there is no manifest, or it cannot be written.
+pub fn evaluated(directory: &Path, evaluation: serde_json::Value) -> Result<Manifest, Error> {
+    let path = directory.join("manifest.json");
+    let text = fs::read(&path).map_err(Error::file(&path))?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+    let manifest = Manifest { evaluation, ..manifest };
+    write_manifest(directory, &manifest)?;
+    Ok(manifest)
+}
+
+/// Writes the manifest.
+pub(crate) fn write_manifest(directory: &Path, manifest: &Manifest) -> Result<(), Error> {
+    let path = directory.join("manifest.json");
+    let mut text = serde_json::to_vec_pretty(manifest).map_err(unwritable)?;
+    text.push(b'\n');
+    fs::write(&path, text).map_err(Error::file(&path))
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, Error> {

@@ -18,9 +18,22 @@ use gearshift_training::{
     fit::Recipe,
 };
 
-/// Measures how well each selector chooses where it has not been.
+/// What it looks like.
+const EXAMPLES: &str = "\
+Examples:
+  gearshift-train eval --quick --only measured/silicon/clean/all/unseen_gpu
+      how well each selector chooses on GPUs that it has not seen
+  gearshift-train eval --live observations --running models/default
+      how well the bundle that serves has done, on the newest fifth of live rows
+  gearshift-train eval --live s3://bucket/rows --bundle /tmp/live-1 --running models/default --offer models
+      whether a new one would have been better; if so, into service. Exit code 0: better for sure, 3: not, 1: failed";
+
+/// Measures how well each selector chooses where it has not been; or how good a bundle would have been for live traffic.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    live: super::live::Args,
     /// The performance database.
     #[arg(long, default_value = "perfdb/data")]
     rows: PathBuf,
@@ -60,7 +73,14 @@ pub(crate) struct Args {
 }
 
 /// Runs it; what came of it in words.
-pub(crate) fn run(args: &Args) -> Result<String, Error> {
+pub(crate) fn run(args: &Args) -> Result<super::Said, Error> {
+    match args.live.url() {
+        Some(url) => super::live::run(&args.live, url, &args.out, args.onnxruntime.as_deref()),
+        None => on_rows(args).map(super::Said::from),
+    }
+}
+
+fn on_rows(args: &Args) -> Result<String, Error> {
     if let Some(directory) = &args.aslib {
         return on_aslib(directory, args);
     }

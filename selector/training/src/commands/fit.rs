@@ -5,19 +5,56 @@ use std::path::{Path, PathBuf};
 use gearshift_config::Catalog;
 use gearshift_loadtests::report::ReportFiles;
 use gearshift_perfdb::Source;
-use gearshift_selector::{Encoder, TextEncoder, TrainingRows};
+use gearshift_selector::{Encoder, TextEncoder};
 use gearshift_training::{
     Error,
     bundle::{self, Contents, Vectors},
     dataset::{Dataset, Protocol, read},
+    eval::live::split,
     fit::{self, Bar, Fitted, Recipe},
+    live::{self, Retraining},
     prepare::prepare,
     prior_fit::Priors,
 };
 
-/// Trains the meta-learner on the performance database and writes a bundle.
+/// What it looks like.
+const EXAMPLES: &str = "\
+Examples:
+  gearshift-train fit --out models/mine
+      from the shipped rows alone, in minutes
+  gearshift-train fit --from s3://bucket/rows --warm-start models/default --out /tmp/live-1
+      from the bundle that serves, on live rows (all but the newest fifth) and shipped ones
+  gearshift-train eval --live s3://bucket/rows --bundle /tmp/live-1 --running models/default --offer models
+      and into service, where it is better for sure";
+
+/// Trains the meta-learner on the performance database and writes a bundle; or a bundle further, on live rows.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// Live rows: a folder, file://, s3://, gs:// or az://, as `observations.url` in Gearshift's configuration. Needs --warm-start.
+    #[arg(long, value_name = "URL", requires = "warm_start")]
+    from: Option<String>,
+    /// The bundle whose weights, and prior, to begin from.
+    #[arg(long, value_name = "DIR", requires = "from")]
+    warm_start: Option<PathBuf>,
+    /// Share of the live rows that are left for judging: the newest.
+    #[arg(long, default_value_t = 0.2, requires = "from")]
+    held_out: f64,
+    /// Share of the weight that live rows have; the rest is that of the shipped ones.
+    #[arg(long, default_value_t = 0.5, requires = "from")]
+    live_share: f64,
+    /// Live rows at most, the newest.
+    #[arg(long, default_value_t = 20_000, requires = "from")]
+    live_rows: usize,
+    /// Shipped simulated rows that are gone through again at most.
+    #[arg(long, default_value_t = 3_000, requires = "from")]
+    simulated_rows: usize,
+    /// Passes over the rows, on live rows; the recipe's where not given.
+    #[arg(long, requires = "from")]
+    epochs: Option<usize>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = super::Output::Text)]
+    output: super::Output,
     /// Directory of the performance database's Parquet files.
     #[arg(long, default_value = "perfdb/data")]
     data: PathBuf,
@@ -49,8 +86,11 @@ pub(crate) struct Args {
 
 /// Runs it; what came of it.
 pub(crate) fn run(args: &Args) -> Result<String, Error> {
+    if let (Some(from), Some(warm_start)) = (&args.from, &args.warm_start) {
+        return on_live(args, from, warm_start);
+    }
     let recipe = recipe(args)?;
-    let rows = read(&args.data, &[Source::Measured, Source::Live])?;
+    let rows = read(&args.data, &[Source::Measured])?;
     // Engines and their ages are told apart across eras, all else is compared within them.
     let priors = Priors::fit(&Dataset::new(rows.clone(), Protocol::Clean));
     let measured = Dataset::new(rows, Protocol::Era);
@@ -73,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
         priors: &priors,
         encoder: encoder.as_ref(),
         vectors: &vectors,
-        training: counts(&[&measured, &simulated]),
+        training: bundle::counts(&[&measured, &simulated]),
         evaluation: serde_json::Value::Null,
     };
     let manifest = bundle::write(&args.out, &contents)?;
@@ -87,6 +127,55 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
         manifest.spread_scale,
         curves.display(),
     ))
+}
+
+/// Trains a bundle further.
+fn on_live(args: &Args, from: &str, warm_start: &Path) -> Result<String, Error> {
+    let fetched = live::fetch(from, args.live_rows.saturating_mul(2))?;
+    let (journeys, mut left) = live::journeys(fetched.rows);
+    if !fetched.unreadable.is_empty() {
+        left.insert("unreadable file", fetched.unreadable.len());
+    }
+    let trained = &journeys[..split(&journeys, args.held_out)];
+    let until_s = trained.last().map_or(0.0, |journey| journey.ended_s);
+    let how = Retraining {
+        live_share: args.live_share,
+        simulated_rows: args.simulated_rows,
+        live_rows: args.live_rows,
+        epochs: args.epochs,
+        seed: args.seed,
+    };
+    #[expect(clippy::disallowed_methods, reason = "only to say how long it took")]
+    let started = std::time::Instant::now();
+    let retrained = live::retrain(trained, &args.data, warm_start, &how, &Bar::default())?;
+    let seconds = started.elapsed().as_secs_f64();
+    let id = args.out.file_name().and_then(|name| name.to_str()).unwrap_or("live");
+    let manifest = retrained.write(&args.out, id, until_s)?;
+    let curves = curves(&retrained.fitted, &args.reports)?;
+    Ok(match args.output {
+        super::Output::Json => serde_json::json!({
+            "bundle": args.out,
+            "warm_start": retrained.warm_start,
+            "answers": journeys.len(),
+            "held_out": journeys.len() - trained.len(),
+            "left_out": left,
+            "training": manifest.training,
+            "epochs": retrained.fitted.epochs,
+            "seconds": seconds,
+            "trained_until_unix_s": until_s,
+        })
+        .to_string(),
+        super::Output::Text => format!(
+            "{}: from {} on {} live answers ({} more are held out) and {} rows in all; {} epochs, {seconds:.0} s; learning curves in {}",
+            args.out.display(),
+            retrained.warm_start,
+            trained.len(),
+            journeys.len() - trained.len(),
+            retrained.rows.len(),
+            retrained.fitted.epochs,
+            curves.display(),
+        ),
+    })
 }
 
 fn recipe(args: &Args) -> Result<Recipe, Error> {
@@ -112,30 +201,6 @@ fn texts(args: &Args, datasets: &[&Dataset]) -> Result<(Option<Encoder>, Vectors
         TextEncoder::open(directory, &runtime).map_err(|error| Error::Failed(error.to_string()))?;
     let vectors = Vectors::new(&mut encoder, Catalog::shipped(), datasets)?;
     Ok((Some(encoder.describe("all-MiniLM-L6-v2")), vectors))
-}
-
-/// Rows by source and data set.
-fn counts(datasets: &[&Dataset]) -> Vec<TrainingRows> {
-    let mut counts: Vec<TrainingRows> = Vec::new();
-    for sample in datasets.iter().flat_map(|dataset| &dataset.samples) {
-        let (source, dataset) = (source_name(sample.row.source), sample.row.dataset.as_str());
-        match counts.iter_mut().find(|rows| rows.source == source && rows.dataset == dataset) {
-            Some(rows) => rows.rows += 1,
-            None => {
-                counts.push(TrainingRows { source: source.to_owned(), dataset: dataset.to_owned(), rows: 1 });
-            }
-        }
-    }
-    counts
-}
-
-fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Simulated => "simulated",
-        Source::SimulatedKernel => "simulated_kernel",
-        Source::Measured => "measured",
-        Source::Live => "live",
-    }
 }
 
 /// Writes the learning curves.

@@ -5,11 +5,38 @@ pub(crate) mod eval;
 pub(crate) mod fit;
 pub(crate) mod import;
 pub(crate) mod inputs;
+pub(crate) mod live;
+pub(crate) mod study;
+pub(crate) mod watch;
 
 use std::path::Path;
 
 use gearshift_selector::OnnxRuntime;
 use gearshift_training::Error;
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// What is printed.
+    pub(crate) text: String,
+    /// Whether what was asked is so; the exit code says it.
+    pub(crate) yes: bool,
+}
+
+impl From<String> for Said {
+    fn from(text: String) -> Self {
+        Self { text, yes: true }
+    }
+}
 
 /// Loads ONNX Runtime from where the user says, or the environment.
 fn onnxruntime(stated: Option<&Path>) -> Result<OnnxRuntime, Error> {

@@ -157,9 +157,11 @@ fn situation(row: &Observation) -> Situation {
                 context_tokens: load.context_tokens,
                 full_at: load.full_at,
             };
-            // Of other requests a row knows no more than of this one.
-            let typical = Typical { ..closed.typical };
-            Situation { load, typical, ..closed }
+            let live = row.live.as_deref();
+            // Of other requests a row that does not say knows no more than of this one.
+            let typical: Typical = live.and_then(|live| live.typical).unwrap_or(closed.typical);
+            let sequences = live.and_then(|live| live.sequences).map_or(closed.sequences, f64::from);
+            Situation { load, typical, sequences, ..closed }
         }
     }
 }

@@ -16,6 +16,7 @@ mod cache;
 mod confidence;
 mod judge;
 pub mod limits;
+pub mod live;
 mod markdown;
 mod outcome;
 mod plots;

@@ -15,6 +15,7 @@ mod progress;
 mod recipe;
 mod rows;
 mod train;
+mod warm;
 
 #[cfg(test)]
 pub(crate) mod sample;
@@ -27,3 +28,4 @@ pub use prepared::{Prepared, TARGETS, Texts};
 pub use progress::{Bar, Progress, Silent};
 pub use recipe::{Losses, Recipe, Schedule};
 pub use train::fit;
+pub use warm::{WarmStart, refit};

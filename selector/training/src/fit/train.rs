@@ -27,12 +27,8 @@ pub fn fit(
     progress: &dyn Progress,
 ) -> Result<Fitted, Error> {
     let sets: Vec<&Prepared> = pretrain.into_iter().chain([train]).collect();
-    for set in &sets {
-        set.check().map_err(|array| Error::Failed(format!("rows: {array} has not the length it should")))?;
-    }
-    if train.is_empty() {
-        return Err(Error::Failed("there are no rows to train on".to_owned()));
-    }
+    sets.iter().try_for_each(|set| whole(set))?;
+    check(train)?;
     let mut recipe = recipe.clone();
     let width = train.texts.width;
     let takes_texts = !recipe.ignore.iter().any(|name| name == "text.");
@@ -66,8 +62,21 @@ pub fn fit(
     Fitted::new(recipe, scaling, weights, curves, epochs, train)
 }
 
+/// Refuses rows that cannot be trained on.
+pub(super) fn check(train: &Prepared) -> Result<(), Error> {
+    whole(train)?;
+    if train.is_empty() {
+        return Err(Error::Failed("there are no rows to train on".to_owned()));
+    }
+    Ok(())
+}
+
+fn whole(set: &Prepared) -> Result<(), Error> {
+    set.check().map_err(|array| Error::Failed(format!("rows: {array} has not the length it should")))
+}
+
 /// A training of one network on one set of rows.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     rows: Rows,
     goals: Goals,
     contexts: usize,
@@ -79,7 +88,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
+    pub(super) fn new(
         set: &Prepared,
         scaling: &Scaling,
         recipe: &'a Recipe,
@@ -117,7 +126,7 @@ impl<'a> Run<'a> {
 
     /// Goes through the rows `epochs` times; the learning rate has fallen at the end. The weights are the mean over the
     /// last epochs.
-    fn train(
+    pub(super) fn train(
         &mut self,
         name: &str,
         weights: Weights,

@@ -23,5 +23,6 @@ mod shape;
 pub use forward::{Fed, forward};
 pub(crate) use members::numbers;
 pub use members::{Members, Weights};
+pub(crate) use scaling::REACH;
 pub use scaling::{Scale, Scaling};
 pub use shape::{PARTS, Part, Shape};

@@ -5,7 +5,7 @@ use gearshift_selector::inputs::{HARDWARE, MODEL, PROFILE, query_names};
 use crate::fit::Prepared;
 
 /// Values further than this from the mean, in standard deviations, count as this far.
-const REACH: f32 = 4.0;
+pub(crate) const REACH: f32 = 4.0;
 /// A number whose standard deviation is below this never varied: nothing was learned of it.
 const STILL: f64 = 1e-5;
 

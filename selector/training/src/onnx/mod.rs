@@ -6,5 +6,7 @@
 mod export;
 mod graph;
 pub mod proto;
+mod restore;
 
 pub use export::{Graphs, export};
+pub use restore::{Restored, restore};
