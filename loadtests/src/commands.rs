@@ -11,16 +11,19 @@ mod streams;
 mod sweep;
 mod validate;
 
-use std::{io::Write as _, net::SocketAddr, time::Duration};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use gearshift_loadtests::{
     Error,
     bench::{self, BenchOptions},
     collect::CollectOptions,
     demo::{self, DemoOptions},
     fit::FitOptions,
+    manual,
     mock::{self, Settings},
+    options::Format,
+    report,
     sweep::SweepOptions,
     system,
     validate::ValidateOptions,
@@ -28,11 +31,21 @@ use gearshift_loadtests::{
 
 /// Load tests and benchmarks for Gearshift.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "gearshift-loadtest", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  gearshift-loadtest engine --hardware h100_sxm --model llama-3.1-8b --listen 127.0.0.1:8000
+  gearshift-loadtest run --help
+  gearshift-loadtest route --output json
+  gearshift-loadtest completions bash > /etc/bash_completion.d/gearshift-loadtest
+
+Exit codes: 0 done, 1 it failed or was interrupted, 2 wrong usage. Commands that serve end with 0 when they are told to.
+Progress and colours are for terminals alone, and colours not where NO_COLOR is set.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -62,6 +75,17 @@ pub(crate) enum Command {
     Collect(CollectOptions),
     /// Hold the simulated engine against real vLLM on this machine's CPU, and against measured GPUs.
     Validate(ValidateOptions),
+    /// Print what a shell needs to complete this command line.
+    Completions {
+        /// The shell.
+        shell: manual::Shell,
+    },
+    /// Print the manual page, or write one for every subcommand.
+    Man {
+        /// A folder for all pages, in place of one on standard output.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Command {
@@ -94,7 +118,10 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
         Command::Mock(options) => serve_mock(options).await,
         Command::Engines(options) => engines::run(options).await,
         Command::Engine(options) => engine::run(*options).await,
-        Command::Bench(options) => print(&bench::run(&options).await?.table()),
+        Command::Bench(options) => {
+            let report = bench::run(&options).await?;
+            print(&if options.output == Format::Json { report::json(&report)? } else { report.table() })
+        }
         Command::Run(options) => run::run(options).await,
         Command::Streams(options) => streams::run(options).await,
         Command::FitHardware(options) => fit_hardware::run(&options),
@@ -104,6 +131,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Error> {
         Command::Sweep(options) => sweep::run(options).await,
         Command::Collect(options) => collect::run(&options).await,
         Command::Validate(options) => validate::run(&options).await,
+        Command::Completions { shell } => print(&manual::completions(Cli::command(), shell)),
+        Command::Man { out } => print(&manual::pages(Cli::command(), out.as_deref())?),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod demo;
 pub mod driver;
 mod error;
 pub mod fit;
+pub mod manual;
 pub mod mock;
 pub mod options;
 pub mod procfs;

@@ -1,5 +1,16 @@
 //! Values of options that several commands take.
 
+use clap::ValueEnum;
+
+/// Forms of the report on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables.
+    Text,
+    /// For scripts.
+    Json,
+}
+
 /// Above this nothing that is asked for ends, and durations overflow.
 const MOST: f64 = 1e9;
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Case, Proxy, case::CHUNKS, lineup::Learning};
-use crate::Error;
+use crate::{Error, options::Format};
 
 /// Options of `gearshift-loadtest bench`.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,6 +38,9 @@ pub struct BenchOptions {
     /// Measure only these cases, such as `request_1k,sse_chunk`.
     #[arg(long, value_delimiter = ',', value_name = "CASE,…")]
     pub cases: Vec<Case>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }
 
 /// How much is measured.

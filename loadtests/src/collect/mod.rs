@@ -24,7 +24,7 @@ pub use options::CollectOptions;
 pub use plan::Plan;
 
 use self::kept::{Cell, Folder};
-use crate::{Error, system};
+use crate::{Error, options::Format, system};
 
 /// Measures what is not measured yet and reports all of it; the report's summary.
 ///
@@ -62,5 +62,8 @@ fn report(plan: &Plan, options: &CollectOptions) -> Result<String, Error> {
     }
     let report = report::CollectReport::new(plan, &cells, agreements, folder.machine()?, missing);
     report.write(&options.out)?;
+    if options.output == Format::Json {
+        return crate::report::json(&report);
+    }
     Ok(format!("{}\nreport: {}\n", report.summary(), options.out.join("collect.md").display()))
 }

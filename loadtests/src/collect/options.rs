@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::options::positive;
+use crate::options::{Format, positive};
 
 /// Options of `gearshift-loadtest collect`.
 #[derive(Debug, Clone, Args)]
 pub struct CollectOptions {
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
     /// What to measure; paths in it start at the current directory.
     #[arg(long, value_name = "YAML", default_value = "loadtests/data/collect_cpu.yaml")]
     pub plan: PathBuf,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use gearshift_loadtests::{
     Error,
-    report::ReportFiles,
+    options::Format,
+    report::{ReportFiles, json},
     scenario::Scenario,
     study::{
         Fleet,
@@ -33,6 +34,9 @@ pub(crate) struct LoopOptions {
     /// Write `loop.json`, `loop.md` and plots into this folder.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// A menu.
@@ -104,15 +108,16 @@ fn study(options: &LoopOptions) -> Result<String, Error> {
     }
     let name = |result: &MenuResult| format!("loop-{}.svg", result.menu);
     let document = loop_markdown(&results, CONDITIONS, &results.iter().map(name).collect::<Vec<_>>());
+    let whole = Report { simulated: true, conditions: CONDITIONS, menus: &results };
     if let Some(folder) = &options.out {
         let files = ReportFiles::create(folder, "loop")?;
-        files.json(&Report { simulated: true, conditions: CONDITIONS, menus: &results })?;
+        files.json(&whole)?;
         files.markdown(&document)?;
         for result in &results {
             files.svg(&result.menu, loop_plot(result))?;
         }
     }
-    Ok(document.as_str().to_owned())
+    if options.output == Format::Json { json(&whole) } else { Ok(document.as_str().to_owned()) }
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

@@ -1,6 +1,6 @@
 //! `gearshift-loadtest route`: routing policies side by side, in virtual time.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, ValueEnum};
 use gearshift_config::Objective;
@@ -49,6 +49,9 @@ pub(crate) struct RouteOptions {
     /// Repetitions.
     #[arg(long, default_value_t = grid::SEEDS, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// The first repetition's seed: what is developed on some is reported on others.
+    #[arg(long, default_value_t = 0)]
+    first_seed: u64,
     /// Requests of one run, instead of as many as come in the grid's time.
     #[arg(long, value_parser = clap::value_parser!(u64).range(10..))]
     requests: Option<u64>,
@@ -68,6 +71,9 @@ pub(crate) struct RouteOptions {
     #[arg(long)]
     speed: bool,
 }
+
+/// Time for a decision, more than any takes.
+const NO_BUDGET: Duration = Duration::from_secs(1);
 
 /// What is made best, as an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -194,7 +200,7 @@ fn plan(options: &RouteOptions) -> Result<(Plan, String), Error> {
         policies: if asked.is_empty() { Kind::usual(bundle.is_some()) } else { asked },
         objective: options.objective.into(),
         bundle,
-        seeds: options.seeds,
+        seeds: options.first_seed..options.first_seed.saturating_add(options.seeds),
         requests: options.requests,
         threads: options.threads,
     };
@@ -209,7 +215,9 @@ fn bundle(options: &RouteOptions) -> Result<Option<Arc<Bundle>>, Error> {
         )
     })?;
     let runtime = OnnxRuntime::load(library).map_err(failed)?;
-    let bundle = Bundle::load(directory, &runtime, &LoadOptions::default()).map_err(failed)?;
+    // Virtual time has no budget: how fast this machine is at the moment must not say how many candidates are asked about.
+    let options = LoadOptions { budget: NO_BUDGET, ..LoadOptions::default() };
+    let bundle = Bundle::load(directory, &runtime, &options).map_err(failed)?;
     Ok(Some(Arc::new(bundle)))
 }
 

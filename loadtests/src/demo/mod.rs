@@ -18,7 +18,7 @@ mod view;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use board::{Board, Side};
-pub use options::{DemoOptions, Format};
+pub use options::DemoOptions;
 use report::Report;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -28,6 +28,7 @@ use crate::{
         Endpoint,
         replay::{Replay, Slo},
     },
+    options::Format,
     report::ReportFiles,
     scenario::Scenario,
     workload::Workload,

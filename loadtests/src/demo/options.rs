@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use crate::options::positive;
+use crate::options::{Format, positive};
 
 /// Options of `gearshift-loadtest demo`.
 #[derive(Debug, Clone, Args)]
@@ -43,13 +43,4 @@ pub struct DemoOptions {
     /// Where the report goes: demo.json, demo.md and demo.svg.
     #[arg(long, value_name = "FOLDER", default_value = "target/reports")]
     pub out: PathBuf,
-}
-
-/// Forms of the report on standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Tables.
-    Text,
-    /// For scripts.
-    Json,
 }

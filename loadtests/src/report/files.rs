@@ -17,6 +17,14 @@ pub struct ReportFiles {
     name: String,
 }
 
+/// A report as JSON, as it is written and printed.
+///
+/// # Errors
+/// Where it is none.
+pub fn json(report: &impl Serialize) -> Result<String, Error> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
+}
+
 impl ReportFiles {
     /// Makes the folder where it is missing.
     ///
@@ -32,7 +40,7 @@ impl ReportFiles {
     /// # Errors
     /// Where they are no JSON or the file cannot be written.
     pub fn json(&self, report: &impl Serialize) -> Result<PathBuf, Error> {
-        self.write("", "json", serde_json::to_string_pretty(report)? + "\n")
+        self.write("", "json", json(report)?)
     }
 
     /// Writes the text.

@@ -27,7 +27,7 @@ mod spread;
 mod statistics;
 mod table;
 
-pub use files::{Document, ReportFiles};
+pub use files::{Document, ReportFiles, json};
 pub use latencies::Latencies;
 pub use number::{duration, number, significant};
 pub use plot::{Axis, Bar, Bars, Chart};

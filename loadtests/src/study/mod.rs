@@ -28,6 +28,7 @@
 
 mod accuracy;
 pub mod adapt;
+mod answers;
 mod capacity;
 mod closed;
 pub mod compare;
@@ -55,8 +56,8 @@ pub use fleet::{Claim, Fleet, Member};
 pub use measure::{Measure, Meter, Spread};
 pub use outcome::{End, Outcome, Summary, Tally};
 pub use policy::{
-    CacheAware, Gearshift, LeastOutstanding, News, Oracle, PeakEwma, Policy, PowerOfTwo, Random, RoundRobin,
-    Signal, Ticket, View, Weighted, WithoutLearner,
+    CacheAware, Gearshift, LeastOutstanding, Logbook, News, Oracle, PeakEwma, Policy, PowerOfTwo, Random,
+    RoundRobin, Signal, Ticket, View, Weighted, WithoutLearner,
 };
 pub use run::{run, run_shifting};
 pub use settings::{Settings, TimedFault};

@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gearshift_selector::{Availability, ScrapedLoad, Usage};
+use gearshift_selector::{Availability, ScrapedLoad};
 
 use super::{
     End, Fleet, Outcome, Settings, Summary, Tally,
     event::{Agenda, Answer, Ending, Event},
     policy::{News, Policy, Signal, Ticket, View},
-    router::{RetryBudget, Ride, Rides},
+    router::{RetryBudget, Rides},
     shifting::{Moving, Shifter},
-    station::{Doom, Station},
+    station::Station,
     trip::Trip,
     watch::Watch,
 };
@@ -89,7 +89,7 @@ pub(super) struct Run<'r, P: ?Sized, V> {
     pub(super) fleet: &'r Fleet,
     pub(super) settings: &'r Settings,
     pub(super) policy: &'r mut P,
-    visit: V,
+    pub(super) visit: V,
     pub(super) shifter: Option<&'r mut dyn Shifter>,
     /// By engine: those on their way into another profile.
     pub(super) moving: Vec<Option<Moving>>,
@@ -105,10 +105,10 @@ pub(super) struct Run<'r, P: ?Sized, V> {
     pub(super) outstanding: Vec<u32>,
     pub(super) scrapes: Vec<Option<ScrapedLoad>>,
     pub(super) rides: Rides,
-    budget: RetryBudget,
+    pub(super) budget: RetryBudget,
     pub(super) rng: fastrand::Rng,
     outputs: Vec<Output>,
-    summary: Summary,
+    pub(super) summary: Summary,
 }
 
 impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
@@ -217,7 +217,7 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
     }
 
     /// Sends a request to a backend that was not tried yet.
-    fn send(&mut self, ticket: Ticket) {
+    pub(super) fn send(&mut self, ticket: Ticket) {
         if self.policy.counts_tokens() {
             self.count_tokens();
         }
@@ -285,64 +285,8 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
         }
     }
 
-    /// Something is back at the router.
-    pub(super) fn comes(&mut self, ticket: Ticket, answer: Answer) {
-        let Some(ride) = self.rides.get(ticket) else { return };
-        let backend = ride.backend;
-        match answer {
-            Answer::First => {
-                ride.first = Some(self.now);
-                ride.last = self.now;
-                self.watches[backend].heard(self.now);
-                self.policy.heard(ticket, backend, Signal::FirstToken, self.now);
-                self.tell_tokens(ticket, 1);
-            }
-            Answer::Last(ending) => self.last(ticket, ending),
-            Answer::Broken => {
-                self.policy.learned(backend, News::Failed, self.now);
-                self.agenda.enter(self.now, Event::Check(backend, false));
-                self.retry(ticket, End::Unreachable);
-            }
-            Answer::Busy => {
-                self.policy.learned(backend, News::Failed, self.now);
-                self.retry(ticket, End::Error);
-            }
-            Answer::Error => {
-                self.lose(ticket);
-                self.end(ticket, End::Error);
-            }
-            Answer::Cut => {
-                self.lose(ticket);
-                self.end(ticket, End::Cut);
-            }
-        }
-    }
-
-    /// The whole answer is here.
-    fn last(&mut self, ticket: Ticket, ending: Ending) {
-        let Some(ride) = self.rides.get(ticket) else { return };
-        let (backend, doom, tokens) = (ride.backend, ride.doom, ride.trip.output_tokens);
-        let (prompt_tokens, cached) = (ride.trip.prompt_tokens, ending.cached_tokens);
-        ride.ending = Some(ending);
-        ride.last = self.now;
-        self.watches[backend].heard(self.now);
-        if doom == Some(Doom::Cut) {
-            return self.comes(ticket, Answer::Cut);
-        }
-        self.tell_tokens(ticket, tokens);
-        let usage = Usage {
-            prompt_tokens,
-            completion_tokens: tokens,
-            cached_tokens: self.settings.reports_cached.then_some(cached),
-        };
-        self.outstanding[backend] -= 1;
-        self.policy.heard(ticket, backend, Signal::Finished(usage), self.now);
-        self.summary.backends[backend].whole += 1;
-        self.end(ticket, if doom.is_some() { End::Cut } else { End::Whole });
-    }
-
     /// The policy is told that an answer has so many tokens now.
-    fn tell_tokens(&mut self, ticket: Ticket, tokens: u32) {
+    pub(super) fn tell_tokens(&mut self, ticket: Ticket, tokens: u32) {
         let Some(ride) = self.rides.get(ticket) else { return };
         let more = tokens.saturating_sub(ride.tokens);
         if more > 0 {
@@ -371,40 +315,6 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
         }
     }
 
-    /// Another backend is tried, where there is one and the budget allows it.
-    fn retry(&mut self, ticket: Ticket, otherwise: End) {
-        self.lose(ticket);
-        let Some(ride) = self.rides.get(ticket) else { return };
-        let tried = ride.tried.len();
-        let others = tried < self.settings.retries.attempts as usize && tried + 1 < self.stations.len();
-        if !(others && self.budget.withdraw()) {
-            return self.end(ticket, otherwise);
-        }
-        ride.tried.push(ride.backend);
-        self.summary.retries += 1;
-        if let Some(ticket) = self.rides.again(ticket) {
-            self.send(ticket);
-        }
-    }
-
-    /// The attempt came to nothing.
-    fn lose(&mut self, ticket: Ticket) {
-        let Some(ride) = self.rides.get(ticket) else { return };
-        self.outstanding[ride.backend] -= 1;
-        self.policy.heard(ticket, ride.backend, Signal::Lost, self.now);
-    }
-
-    /// The request is over; it has left its backend's count.
-    fn end(&mut self, ticket: Ticket, end: End) {
-        let Some(ride) = self.rides.leave(ticket) else { return };
-        self.summary.ended = self.now;
-        let row = outcome(&ride, end, self.now);
-        if let Some(shifter) = &mut self.shifter {
-            shifter.served(&ride.trip, &row, self.policy.expected(ticket), self.now);
-        }
-        (self.visit)(&row);
-    }
-
     pub(super) fn summary_mut(&mut self) -> &mut Summary {
         &mut self.summary
     }
@@ -418,27 +328,5 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
             (tally.prefix_queries, tally.prefix_hits) = (totals.prefix_queries, totals.prefix_hits);
         }
         self.summary
-    }
-}
-
-fn outcome(ride: &Ride, end: End, now: Moment) -> Outcome {
-    let trip = &ride.trip;
-    let between = |first: Moment| ride.last.seconds_since(first) / f64::from(ride.tokens.max(2) - 1);
-    let ending = ride.ending;
-    Outcome {
-        id: trip.id,
-        class: trip.class,
-        backend: (end != End::Unreachable).then_some(ride.backend),
-        retries: u32::try_from(ride.tried.len()).unwrap_or(u32::MAX),
-        end,
-        at: trip.at,
-        ttft_s: ride.first.map(|first| first.seconds_since(trip.at)),
-        tpot_s: ride.first.filter(|_| ride.tokens > 1).map(between),
-        e2e_s: now.seconds_since(trip.at),
-        prompt_tokens: trip.prompt_tokens,
-        cached_tokens: ending.map_or(0, |ending| ending.cached_tokens),
-        output_tokens: ride.tokens,
-        preemptions: ending.map_or(0, |ending| ending.preemptions),
-        joules: ending.map_or(0.0, |ending| ending.joules),
     }
 }

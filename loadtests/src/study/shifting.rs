@@ -77,7 +77,7 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
                 let from = self.watches[engine].availability();
                 self.moving[engine] = Some(Moving { since: self.now, to: member, started: false });
                 self.healthy[engine] = false;
-                self.policy.learned(engine, News::Changed { from, to: Availability::Draining }, self.now);
+                self.policy.learned(engine, News::Changed { from, to: Availability::Shifting }, self.now);
                 self.agenda.enter(self.now.after(LOOK_EVERY), Event::Shifting(engine));
             }
         }
@@ -109,7 +109,7 @@ impl<'r, P: Policy + ?Sized, V: FnMut(&Outcome)> Run<'r, P, V> {
     fn stays(&mut self, engine: usize, moving: &Moving) {
         self.healthy[engine] = true;
         let to = self.watches[engine].availability();
-        self.policy.learned(engine, News::Changed { from: Availability::Draining, to }, self.now);
+        self.policy.learned(engine, News::Changed { from: Availability::Shifting, to }, self.now);
         self.told(engine, moving, false);
     }
 

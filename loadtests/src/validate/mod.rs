@@ -17,7 +17,7 @@ use self::{
     progress::Progress,
     report::SimulatorReport,
 };
-use crate::{Error, system};
+use crate::{Error, options::Format, system};
 
 /// Measures what is not measured yet, simulates the same, and reports both; the report's table.
 ///
@@ -37,6 +37,9 @@ pub async fn run(options: &ValidateOptions) -> Result<String, Error> {
         silicon: options.silicon.as_deref().map(silicon::run).transpose()?,
     };
     report.write(&options.out)?;
+    if options.output == Format::Json {
+        return crate::report::json(&report);
+    }
     Ok(format!("{}\nreport: {}\n", report.summary(), options.out.join("simulator.md").display()))
 }
 

@@ -4,9 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::options::Format;
+
 /// Options of `gearshift-loadtest validate`.
 #[derive(Debug, Clone, Args)]
 pub struct ValidateOptions {
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
     /// A virtual environment with vLLM for CPUs; `auto` installs one, with the model, as `make e2e` does.
     #[arg(long, value_name = "VENV|auto", default_value = "auto")]
     pub vllm: String,

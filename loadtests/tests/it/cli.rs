@@ -212,3 +212,26 @@ fn an_interrupted_benchmark_leaves_nothing_behind() {
     }
     assert!(!out.exists());
 }
+
+#[test]
+fn the_command_line_explains_itself() {
+    let told = |arguments: &[&str]| {
+        let output = loadtest(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, help) = told(&["--help"]);
+    assert!(code == Some(0) && help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+    assert!(!help.contains('\u{1b}'), "colours without a terminal: {help:?}");
+    for (arguments, code) in [
+        (&["nothing"][..], 2),
+        (&["route", "--output", "yaml"], 2),
+        (&["collect", "--plan", "/dev/null/x"], 1),
+    ] {
+        assert_eq!(told(arguments).0, Some(code), "{arguments:?}");
+    }
+    for name in ["bench", "collect", "demo", "loop", "route", "run", "validate"] {
+        assert!(told(&[name, "--help"]).1.contains("--output <"), "{name} prints no JSON");
+    }
+    assert!(told(&["completions", "bash"]).1.contains("fit-hardware"));
+    assert!(told(&["man"]).1.contains(".TH gearshift-loadtest 1"));
+}

@@ -1,7 +1,7 @@
 //! The cases as sections of a report.
 
 use super::{Adaptation, IMPOSTORS_S, Impostor, Newcomer, THROTTLED_S, Throttled};
-use crate::report::{Column, Document, Table, mean, median};
+use crate::report::{Column, Document, Interval, Table, bootstrap, mean, median};
 
 /// Adds the sections.
 pub fn tables(document: &mut Document, adaptation: &Adaptation) {
@@ -70,7 +70,9 @@ fn newcomer(document: &mut Document, adaptation: &Adaptation) {
     let rows = &adaptation.newcomer;
     let of = |of: fn(&Newcomer) -> f64| {
         let values: Vec<f64> = rows.iter().map(of).collect();
-        format!("{:.2}; {}", mean(&values), span(&values, 2))
+        let Interval { low, high } =
+            bootstrap(&values, 1, |drawn| drawn.iter().copied().sum::<f64>() / drawn.len() as f64);
+        format!("{:.2} ({low:.2}–{high:.2}); {}", mean(&values), span(&values, 2))
     };
     let heads = ["its first 100 requests", "after them", "steady share of all"];
     let mut table = Table::new(heads.map(Column::number));
@@ -79,7 +81,7 @@ fn newcomer(document: &mut Document, adaptation: &Adaptation) {
         .section("A card that nobody knows")
         .block(&format!(
             "Fleet `newcomer` at {} requests/s; the unknown card joins after 60 s with a description and numbers, and does a third less \
-             than they say. Shares are over its steady one: means; medians (smallest–largest).",
+             than they say. Shares are over its steady one: means (95 % of the mean, bootstrapped); medians (smallest–largest).",
             adaptation.rate
         ))
         .table(&table);

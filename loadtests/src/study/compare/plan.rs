@@ -1,6 +1,6 @@
 //! What is compared, and the comparison.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use gearshift_config::Objective;
 use gearshift_selector::Bundle;
@@ -37,8 +37,8 @@ pub struct Plan {
     pub objective: Objective,
     /// The meta-learner that Gearshift asks.
     pub bundle: Option<Arc<Bundle>>,
-    /// Repetitions.
-    pub seeds: u64,
+    /// Repetitions, by their seeds.
+    pub seeds: Range<u64>,
     /// Requests of one run; by the grid's time where absent.
     pub requests: Option<u64>,
     /// Threads to work on.
@@ -74,7 +74,7 @@ impl Plan {
     pub fn steps(&self) -> usize {
         let pairs = self.fleets.len() * self.workloads.len();
         let runs = |(seed, load)| self.policies.iter().filter(|kind| kind.takes_part(seed, load)).count();
-        let cells = self.loads.iter().flat_map(|&load| (0..self.seeds).map(move |seed| (seed, load)));
+        let cells = self.loads.iter().flat_map(|&load| self.seeds.clone().map(move |seed| (seed, load)));
         pairs * (1 + cells.map(runs).sum::<usize>())
     }
 }
@@ -97,7 +97,8 @@ pub fn compare(plan: &Plan, step: impl Fn(usize) + Sync) -> Result<Comparison, S
     })?;
     let mut cells = Vec::new();
     for (&(fleet, workload), capacity) in pairs.iter().zip(&capacities) {
-        for (&load, seed) in plan.loads.iter().flat_map(|load| (0..plan.seeds).map(move |seed| (load, seed)))
+        for (&load, seed) in
+            plan.loads.iter().flat_map(|load| plan.seeds.clone().map(move |seed| (load, seed)))
         {
             let (name, rate) = (fleet.name.clone(), load * capacity.rate);
             let cell = Cell { fleet: name, workload: workload.name().to_owned(), load, seed };

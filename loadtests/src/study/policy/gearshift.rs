@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use gearshift_config::{BackendId, Knobs, Objective, Slo};
 use gearshift_selector::{
-    Availability, BackendSpec, BackendState, Bundle, Decider, Flight, Group, Head, Index, ModelState,
-    OutputLengths, Prediction, RoutePolicy, Situation, Software, choose, situation_at,
+    Availability, BackendSpec, BackendState, Bundle, Decider, Exploration, Flight, Group, Head, Index,
+    ModelState, OutputLengths, Prediction, RoutePolicy, Situation, Software, choose_on_record, situation_at,
 };
 use smallvec::SmallVec;
 
-use super::{Accuracy, Fleet, News, Policy, Signal, Ticket, Trip, View};
+use super::{Accuracy, Fleet, Logbook, News, Policy, Signal, Ticket, Trip, View};
 use crate::{sim::Moment, study::Member};
 
 /// A bundle and a session of it.
@@ -39,6 +39,10 @@ pub struct Gearshift {
     expected: Vec<Option<(f64, f64)>>,
     /// The live state of each backend in each profile it has run: what was learned of one is there again when it comes back.
     states: Vec<Vec<(Knobs, Arc<BackendState>)>>,
+    /// What is sent elsewhere on purpose.
+    exploration: Exploration,
+    /// Rows of what was decided and what came of it, where they are wanted.
+    logbook: Option<Logbook>,
 }
 
 /// What was predicted of a request.
@@ -69,7 +73,20 @@ impl Gearshift {
             accuracy: Accuracy::default(),
             expected: Vec::new(),
             states: Vec::new(),
+            exploration: Exploration::default(),
+            logbook: None,
         }
+    }
+
+    /// Keeps rows of source `live`, as the proxy writes them, and explores. Simulated ones: whoever stores them says so.
+    #[must_use]
+    pub fn logging(self, logbook: Logbook, exploration: Exploration) -> Self {
+        Self { exploration, logbook: Some(logbook), ..self }
+    }
+
+    /// The rows of the last run.
+    pub fn into_rows(self) -> Vec<gearshift_perfdb::Observation> {
+        self.logbook.map(Logbook::into_rows).unwrap_or_default()
     }
 
     /// As [`Self::new`], with a meta-learner. Engines that it cannot encode are left to the prior, as in serving.
@@ -154,7 +171,9 @@ impl Policy for Gearshift {
         self.predicted.clear();
         self.expected.clear();
         self.accuracy = Accuracy::default();
-        self.group = group(fleet, kv_tokens, self.learner.as_ref().map(|learner| learner.bundle.as_ref()));
+        let group = group(fleet, kv_tokens, self.learner.as_ref().map(|learner| learner.bundle.as_ref()));
+        self.group = group.exploring(self.exploration);
+        self.logbook.iter_mut().for_each(|logbook| logbook.begin(fleet, kv_tokens));
         self.policy = route(self.objective, self.slo);
         let state = |spec: &BackendSpec| vec![(spec.knobs.clone(), Arc::clone(&spec.state))];
         self.states = self.group.backends().iter().map(state).collect();
@@ -169,7 +188,6 @@ impl Policy for Gearshift {
         let before = Arc::clone(&spec.state);
         let known = states.iter().find(|(other, _)| other == knobs).map(|(_, state)| Arc::clone(state));
         let state = known.unwrap_or_else(|| {
-            // As the proxy does, and as for all engines here: the index is made before the cache's size is known.
             let state = Arc::new(BackendState::new(None));
             states.push((knobs.clone(), Arc::clone(&state)));
             state
@@ -194,7 +212,8 @@ impl Policy for Gearshift {
         let tried = SmallVec::from_slice(tried);
         let head = self.learner.as_mut().map(|learner| &mut learner.head);
         let decider = Decider { rng: &mut self.rng, head };
-        let decision = choose(&self.group, &self.policy, &trip.facts, &tried, view.now, decider).ok()?;
+        let (group, policy, facts) = (&self.group, &self.policy, &trip.facts);
+        let (decision, field) = choose_on_record(group, policy, facts, &tried, view.now, decider).ok()?;
         let chosen = decision.chosen.index;
         let backend = &self.group.backends()[chosen];
         let flight = Flight::begin(backend, &self.policy, &trip.facts, &decision, view.now);
@@ -210,6 +229,9 @@ impl Policy for Gearshift {
         self.expected[slot] = prediction.map(|prediction| (prediction.prior_ttft_s, prediction.prior_tpot_s));
         self.predicted[slot] = prediction.map(predicted);
         self.flights[slot] = Some(flight);
+        if let Some(logbook) = &mut self.logbook {
+            logbook.decided(slot, backend, &self.policy, &trip.facts, &decision, &field, view.now);
+        }
         Some(chosen)
     }
 
@@ -219,6 +241,7 @@ impl Policy for Gearshift {
 
     fn heard(&mut self, ticket: Ticket, _backend: Index, signal: Signal, now: Moment) {
         self.compare(ticket.slot as usize, signal, now);
+        self.logbook.iter_mut().for_each(|logbook| logbook.heard(ticket.slot as usize, signal, now));
         let Some(held) = self.flights.get_mut(ticket.slot as usize) else { return };
         match signal {
             Signal::FirstToken => held.iter_mut().for_each(|flight| flight.first_token(now)),

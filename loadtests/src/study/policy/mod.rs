@@ -3,6 +3,7 @@
 mod cache_aware;
 mod gearshift;
 mod least_outstanding;
+mod logbook;
 mod oracle;
 mod peak_ewma;
 mod power_of_two;
@@ -19,6 +20,7 @@ pub use self::{
     cache_aware::CacheAware,
     gearshift::{Gearshift, WithoutLearner},
     least_outstanding::LeastOutstanding,
+    logbook::Logbook,
     oracle::Oracle,
     peak_ewma::PeakEwma,
     power_of_two::PowerOfTwo,

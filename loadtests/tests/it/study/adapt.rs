@@ -1,6 +1,6 @@
 //! What nobody told the selector, and how soon it finds out. Shorter than the report's cases; one seed.
 
-use gearshift_loadtests::study::adapt::{impostors, newcomer, throttled};
+use gearshift_loadtests::study::adapt::{Newcomer, impostors, newcomer, throttled};
 use gearshift_selector::Claim;
 
 /// Requests a second: a debug build has to keep up.
@@ -31,7 +31,9 @@ fn a_throttled_backend_loses_its_share_within_half_a_minute_and_gets_it_back() {
 
 #[test]
 fn a_card_that_nobody_knows_has_about_its_share_at_once() {
-    let newcomer = newcomer(RATE, 3).unwrap();
-    assert!((0.5..1.5).contains(&newcomer.at_once), "{newcomer:?}");
-    assert!((0.6..1.4).contains(&newcomer.after_hundred), "{newcomer:?}");
+    // One run's share swings: it is a few requests in a hundred.
+    let newcomers = [1, 2, 3].map(|seed| newcomer(2.0 * RATE, seed).unwrap());
+    let mean = |of: fn(&Newcomer) -> f64| newcomers.iter().map(of).sum::<f64>() / 3.0;
+    assert!((0.5..1.5).contains(&mean(|run| run.at_once)), "{newcomers:?}");
+    assert!((0.6..1.4).contains(&mean(|run| run.after_hundred)), "{newcomers:?}");
 }

@@ -1,0 +1,180 @@
+//! Rows of a study, as the proxy writes them of live traffic: in virtual time, by the same columns.
+
+use gearshift_perfdb::{
+    Candidates, Ended, Facts, Grain, Live, Load, Observation, Outcome, Prediction, Source, Workload,
+};
+use gearshift_selector::{
+    BackendSpec, Decision, EngineKind, Entrant, RequestFacts, RoutePolicy, Software, Usage,
+};
+
+use super::{Fleet, Signal};
+use crate::{sim::Moment, study::Member};
+
+/// What rows say they come from: nobody shall take them for traffic.
+const PROVENANCE: &str = "simulated engines in virtual time";
+
+/// Keeps a row of each whole answer.
+#[derive(Debug, Clone)]
+pub struct Logbook {
+    /// What the virtual clock's beginning is, seconds since 1970.
+    epoch_unix_s: i64,
+    bundle: Option<String>,
+    engines: Vec<(String, Facts)>,
+    under_way: Vec<Option<Noted>>,
+    rows: Vec<Observation>,
+}
+
+/// A decision whose request is under way.
+#[derive(Debug, Clone)]
+struct Noted {
+    sent: Moment,
+    first: Option<Moment>,
+    row: Observation,
+}
+
+impl Logbook {
+    /// An empty one. `bundle` is what rows call the bundle that decides.
+    pub fn new(epoch_unix_s: i64, bundle: Option<&str>) -> Self {
+        let bundle = bundle.map(str::to_owned);
+        Self { epoch_unix_s, bundle, engines: Vec::new(), under_way: Vec::new(), rows: Vec::new() }
+    }
+
+    pub(super) fn begin(&mut self, fleet: &Fleet, kv_tokens: &[u64]) {
+        let engine =
+            |(member, &kv_tokens): (&Member, &u64)| (member.engine.name.clone(), facts(member, kv_tokens));
+        self.engines = fleet.members.iter().zip(kv_tokens).map(engine).collect();
+        self.under_way.clear();
+        self.rows.clear();
+    }
+
+    /// The rows, in the order in which requests ended.
+    pub fn into_rows(self) -> Vec<Observation> {
+        self.rows
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a row is made of")]
+    pub(super) fn decided(
+        &mut self,
+        slot: usize,
+        backend: &BackendSpec,
+        policy: &RoutePolicy,
+        facts: &RequestFacts,
+        decision: &Decision,
+        field: &[Entrant],
+        now: Moment,
+    ) {
+        if self.under_way.len() <= slot {
+            self.under_way.resize(slot + 1, None);
+        }
+        let row = self.row(backend, policy, facts, decision, field);
+        self.under_way[slot] = row.map(|row| Noted { sent: now, first: None, row });
+    }
+
+    pub(super) fn heard(&mut self, slot: usize, signal: Signal, now: Moment) {
+        let Some(place) = self.under_way.get_mut(slot) else { return };
+        match signal {
+            Signal::FirstToken => place.iter_mut().for_each(|noted| noted.first = noted.first.or(Some(now))),
+            Signal::Progress(_) => {}
+            Signal::Lost => *place = None,
+            Signal::Finished(usage) => {
+                let row = place.take().map(|noted| ended(noted, usage, now, self.epoch_unix_s));
+                self.rows.extend(row);
+            }
+        }
+    }
+
+    fn row(
+        &self,
+        backend: &BackendSpec,
+        policy: &RoutePolicy,
+        request: &RequestFacts,
+        decision: &Decision,
+        field: &[Entrant],
+    ) -> Option<Observation> {
+        let (name, facts) = self.engines.get(decision.chosen.index)?;
+        let entrant = field.iter().find(|one| one.index == decision.chosen.index)?;
+        let load: Load = entrant.load.unwrap_or_default().into();
+        let limit = |limit: Option<std::time::Duration>| limit.map(|limit| limit.as_secs_f64());
+        let named = |index: usize| self.engines.get(index).map_or_else(String::new, |(name, _)| name.clone());
+        let live = Live {
+            backend: name.clone(),
+            route: "study".to_owned(),
+            stream: true,
+            attempt: 1,
+            objective: policy.objective,
+            limit_ttft_s: limit(policy.slo.ttft),
+            limit_tpot_s: limit(policy.slo.tpot),
+            limit_e2e_s: limit(policy.slo.e2e),
+            bundle: self.bundle.clone(),
+            fallback: decision.fallback.map(|reason| reason.as_str().to_owned()),
+            considered: decision.considered,
+            sequences: Some(request.sequences.max(1)),
+            round_trip_s: Some(backend.state.round_trip_s()),
+            typical: Some(backend.model_state.typical()),
+            propensity: decision.propensity,
+            explored: decision.explored,
+            prediction: Prediction::of(decision),
+            candidates: Candidates::of(field, named),
+            ended: Ended::Ok,
+            status: 200,
+            ..Live::default()
+        };
+        Some(Observation {
+            source: Source::Live,
+            grain: Grain::Request,
+            dataset: "simulated_traffic".to_owned(),
+            provenance: PROVENANCE.to_owned(),
+            context: format!("study/{}", self.rows.len()),
+            action: "default".to_owned(),
+            facts: facts.clone(),
+            workload: Workload {
+                name: "study".to_owned(),
+                prompt_tokens: decision.prompt_tokens.into(),
+                cached_tokens: decision.chosen.cached_tokens.into(),
+                output_tokens: decision.expected_output_tokens.into(),
+                concurrency: load.sequences + 1.0,
+                ..Workload::default()
+            },
+            load,
+            live: Some(Box::new(live)),
+            ..Observation::default()
+        })
+    }
+}
+
+fn ended(noted: Noted, usage: Usage, now: Moment, epoch_unix_s: i64) -> Observation {
+    let Noted { sent, first, mut row } = noted;
+    let tokens = f64::from(usage.completion_tokens);
+    let tpot_s = |first: Moment| (tokens > 1.0).then(|| now.seconds_since(first) / (tokens - 1.0));
+    row.outcome = Outcome {
+        requests: 1,
+        ttft_s: first.map(|first| first.seconds_since(sent)),
+        tpot_s: first.and_then(tpot_s),
+        e2e_s: Some(now.seconds_since(sent)),
+        cached_tokens: usage.cached_tokens.map(f64::from),
+        ..Outcome::default()
+    };
+    row.at_unix_s = i64::try_from(now.0 / 1_000_000_000).ok().map(|at| epoch_unix_s + at);
+    if let Some(live) = row.live.as_deref_mut() {
+        (live.prompt_tokens, live.output_tokens) = (Some(usage.prompt_tokens.into()), Some(tokens));
+    }
+    row
+}
+
+/// What the router is told of an engine.
+fn facts(member: &Member, kv_tokens: u64) -> Facts {
+    let (engine, claim) = (&member.engine, &member.claim);
+    Facts {
+        model: engine.model_name.clone(),
+        family: engine.model_name.clone(),
+        model_facts: engine.model.as_ref().clone(),
+        hardware: engine.hardware_id.clone(),
+        hardware_facts: claim.hardware.as_ref().clone(),
+        count: claim.count,
+        knobs: claim.knobs.clone(),
+        lossless: claim.lossless,
+        software: Software { engine: EngineKind::Vllm, months: None },
+        engine_version: Some("simulated".to_owned()),
+        kv_tokens: Some(kv_tokens),
+    }
+}
