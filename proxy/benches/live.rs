@@ -75,6 +75,20 @@ fn decisions(c: &mut Criterion) {
     }
 }
 
+fn end() -> End {
+    let usage = Usage { prompt_tokens: 1000, completion_tokens: 100, cached_tokens: Some(10) };
+    End {
+        arrived: NOW,
+        first: Some(NOW),
+        last: NOW,
+        at: NOW,
+        outcome: Outcome::Ok,
+        status: 200,
+        counted_tokens: 100,
+        usage: Some(usage),
+    }
+}
+
 fn reports(c: &mut Criterion) {
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (reporters, inboxes) = queues(1, &metrics);
@@ -97,17 +111,7 @@ fn reports(c: &mut Criterion) {
     let group = group(8, &state);
     let policy = policy();
     let mut rng = fastrand::Rng::with_seed(1);
-    let usage = Usage { prompt_tokens: 1000, completion_tokens: 100, cached_tokens: Some(10) };
-    let end = End {
-        arrived: NOW,
-        first: Some(NOW),
-        last: NOW,
-        at: NOW,
-        outcome: Outcome::Ok,
-        status: 200,
-        counted_tokens: 100,
-        usage: Some(usage),
-    };
+    let typical = ModelState::new().typical();
     // What the consumer takes out is not the core's to pay.
     let mut chosen = || {
         inboxes.clear();
@@ -125,13 +129,15 @@ fn reports(c: &mut Criterion) {
                     engines: engines.clone(),
                     bundle: None,
                     load_age_s: None,
+                    round_trip_s: 0.0,
+                    typical,
                     stream: true,
                     sequences: 1,
                     attempt: 1,
                 };
                 let report = Report::begin(&reporters[0], &subject, &facts, &state, NOW);
                 if let Some(report) = report {
-                    report.end(end, Some(Box::new(decided)));
+                    report.end(end(), Some(Box::new(decided)));
                 }
             },
             BatchSize::NumIterations(1000),

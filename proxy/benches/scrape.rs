@@ -11,7 +11,7 @@ use gearshift_proxy::{
     bundles::Learners,
     control,
     fleet::Fleet,
-    metrics::{self, Metrics, Outcome},
+    metrics::{Metrics, Outcome},
     snapshot::Builder,
 };
 use prometheus::Registry;
@@ -56,8 +56,7 @@ fn scrape(c: &mut Criterion) {
     runtime.block_on(async {
         let registry = Registry::new();
         let families = Metrics::new(&registry).expect("families");
-        let mut fleet =
-            Fleet::new(TaskTracker::new(), CancellationToken::new(), &registry).expect("families");
+        let mut fleet = Fleet::new(TaskTracker::new(), CancellationToken::new());
         fleet.apply(&config).expect("a fleet");
         let mut builder = Builder::default();
         let snapshot = control::build(&mut builder, &config, &fleet, &Learners::default(), &families);
@@ -66,17 +65,22 @@ fn scrape(c: &mut Criterion) {
             families.ride(route, model, backend, &slo).count(Outcome::Ok);
         }
         let admission = Admission::new();
-        let gather = || {
+        let roster = fleet.roster();
+        let page = || {
             families.read(&admission, &snapshot);
-            registry.gather()
+            families.page(&registry, &roster)
         };
-        let gathered = gather();
-        let page = metrics::page(&gathered);
-        let samples = page.lines().filter(|line| !line.starts_with('#')).count();
+        let samples = page().lines().filter(|line| !line.starts_with('#')).count();
         let name = |part: &str| format!("scrape/{BACKENDS} backends, {samples} samples/{part}");
-        c.bench_function(&name("gather"), |b| measure(b, gather));
-        c.bench_function(&name("render"), |b| measure(b, || metrics::page(&gathered)));
-        c.bench_function(&name("all"), |b| measure(b, || metrics::page(&gather())));
+        c.bench_function(&name("all"), |b| measure(b, page));
+        c.bench_function(&name("registry"), |b| measure(b, || registry.gather()));
+        c.bench_function(&name("fleet"), |b| {
+            measure(b, || {
+                let mut page = String::new();
+                roster.write_metrics(&mut page);
+                page
+            });
+        });
     });
 }
 

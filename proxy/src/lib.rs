@@ -7,7 +7,7 @@
 //!
 //! What a request sees is one [`snapshot`]. [`control`] builds a new one when the configuration changes or the
 //! [`fleet`] says something new, and swaps it in. Cores share only what [`worker::Shared`] has: atomics and one
-//! `ArcSwap`. What requests teach beyond the selector's own state goes one way, to [`live`].
+//! `ArcSwap`. What requests teach beyond the selector's own state goes one way, to [`live`]; what is told of single requests, to [`telemetry`].
 //!
 //! `ARCHITECTURE.md` walks one request through these files and states the invariants.
 
@@ -32,5 +32,6 @@ pub mod runtime;
 pub mod serve;
 pub mod server;
 pub mod snapshot;
+pub mod telemetry;
 pub mod upstream;
 pub mod worker;

@@ -1,8 +1,10 @@
 //! `gearshift`: the command line.
 
 mod commands;
+mod examples;
 
 use std::{
+    ffi::OsString,
     io::{IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
@@ -13,24 +15,16 @@ use tracing_subscriber::EnvFilter;
 
 /// A reverse proxy that routes LLM requests to the backend that serves them best.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXAMPLES)]
+#[command(version, about, after_help = examples::ALL)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  gearshift check gearshift.yaml
-  gearshift serve --config gearshift.yaml
-  gearshift advise --model Qwen/Qwen3-8B --hardware h100_sxm --prompt-tokens 2000 --output-tokens 200
-  GEARSHIFT_LOG=info,gearshift::access=debug gearshift serve --config gearshift.yaml --log-format json
-
-Exit codes: 0 done, 1 the configuration is wrong or Gearshift cannot run, 2 wrong usage.";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve clients until told to end (SIGTERM); SIGHUP reads the configuration again.
+    #[command(after_help = examples::SERVE)]
     Serve {
         /// The configuration file; changes to it are taken over while serving.
         #[arg(short, long, value_name = "FILE", default_value = "gearshift.yaml")]
@@ -40,6 +34,7 @@ enum Command {
         log_format: LogFormat,
     },
     /// Say whether a configuration file is right, and everything that is wrong with it.
+    #[command(after_help = examples::CHECK)]
     Check {
         /// The configuration file.
         file: PathBuf,
@@ -48,22 +43,28 @@ enum Command {
         output: Output,
     },
     /// Say which profile to start an engine in, for a model, a hardware and a workload.
+    #[command(after_help = examples::ADVISE)]
     Advise(Box<commands::advise::Command>),
     /// Say why a request went where it went, with the candidates it was chosen among.
+    #[command(after_help = examples::EXPLAIN)]
     Explain(commands::explain::Explain),
     /// Put a backend of a running Gearshift into another of its profiles, without losing a request.
+    #[command(after_help = examples::SHIFT)]
     Shift(commands::controller::Shift),
     /// The profile controller of a running Gearshift: status, pause, resume.
+    #[command(after_help = examples::CONTROLLER)]
     Controller(commands::controller::Command),
     /// Bundles of the meta-learner: verify, schema, list, activate, rollback, newest.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::BUNDLE)]
     Bundle(commands::bundle::Command),
     /// Print what a shell needs to complete this command line.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Print the manual page, or write one for every subcommand.
+    #[command(after_help = examples::MAN)]
     Man {
         /// A folder for all pages, in place of one on standard output.
         #[arg(long, value_name = "FOLDER")]
@@ -148,14 +149,35 @@ fn say(mut to: impl Write, text: &str) {
     let _ = writeln!(to, "{}", text.trim_end());
 }
 
+/// As <https://no-color.org> has it: set, and not to nothing.
+fn colours_unwanted(no_color: Option<OsString>) -> bool {
+    no_color.is_some_and(|value| !value.is_empty())
+}
+
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("GEARSHIFT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal() && !colours_unwanted(std::env::var_os("NO_COLOR")));
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_go_where_no_color_is_set() {
+        assert!(colours_unwanted(Some("1".into())) && colours_unwanted(Some("0".into())));
+        assert!(!colours_unwanted(Some("".into())) && !colours_unwanted(None));
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     metrics::Metrics,
     server::{self, Core},
     snapshot::Builder,
+    telemetry,
     worker::Shared,
 };
 
@@ -69,7 +70,7 @@ async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(
     let runtime = load_onnxruntime(&config).map(Arc::new);
     metrics.onnxruntime(runtime.is_some());
     let (stop, abort, ended) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let mut fleet = Fleet::new(TaskTracker::new(), ended.clone(), &registry)?;
+    let mut fleet = Fleet::new(TaskTracker::new(), ended.clone());
     fleet.apply(&config)?;
     fleet.hold(|backend| gears.holds(backend) && controller::shifts(&config, backend));
     let mut builder = Builder::default();
@@ -80,7 +81,8 @@ async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(
         admin::bind(&config.admin).await.map_err(|source| ServeError::Admin { address, source })?;
 
     let (reporters, inboxes) = live::queues(config.workers, &metrics);
-    let shared = Shared::new(snapshot, metrics, reporters);
+    let (outlets, tellers) = telemetry::start(&config.telemetry, config.workers, &metrics.telemetry, &ended)?;
+    let shared = Shared::new(snapshot, metrics, reporters, outlets);
     let view = live::View::new(&config.observations);
     let observer = live::start(
         &config.observations,
@@ -93,7 +95,8 @@ async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(
     let bundles = Bundles::start(&config, runtime, &shared, ended.clone());
     let workload = asked(view.clone());
     let metrics = shared.metrics.controller.clone();
-    let controller = Controller::start(&written, fleet.roster(), metrics, workload, ended.clone());
+    let until = (stop.clone(), ended.clone());
+    let controller = Controller::start(&written, fleet.roster(), metrics, workload, until);
     let operators = admin::Operators { bundles: bundles.operators, controller: controller.operators };
     let state = admin::State::new(registry, shared.clone(), config.clone(), fleet.roster(), operators, view);
     let cores = start_cores(bound.cores, &shared, &stop, &abort)?;
@@ -116,20 +119,28 @@ async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(
     if !matches!(observed, Ok(Ok(()))) {
         tracing::error!("the observer panicked");
     }
+    tellers.ended().await;
     served?;
     tracing::info!("ended");
     Ok(())
 }
 
-/// What is asked of every model, for the profile controller.
+/// What is asked of every model, and how it was served, for the profile controller.
 fn asked(observed: Arc<live::View>) -> controller::Workload {
-    Box::new(move |_| {
-        let windows = observed.windows.load();
+    let view = observed.clone();
+    let traffic = Box::new(move || {
+        let windows = view.windows.load();
         let of = |(model, view): (&String, &live::ModelView)| {
             Traffic::new(ModelId::new(model.as_str()), &view.window, view.classes.clone())
         };
         windows.iter().map(of).collect()
-    })
+    });
+    let served = Box::new(move |since| {
+        let recent = observed.recent.load();
+        let new = recent.iter().filter(|ended| ended.end.at > since);
+        new.filter_map(|ended| Some((ended.end.at, ended.served()?))).collect()
+    });
+    controller::Workload { traffic, served }
 }
 
 type CoreThread = thread::JoinHandle<io::Result<()>>;

@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
     pace::Pace,
     snapshot::{Snapshot, Upstream},
+    telemetry::Outlets,
     upstream::{http2::Driver, pool::Pool},
 };
 
@@ -36,16 +37,23 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// Each core's way to the consumer of what it learns.
     reporters: Vec<Arc<Reporter>>,
+    /// Each core's way to those who are told of single requests.
+    outlets: Vec<Arc<Outlets>>,
     draining: AtomicBool,
 }
 
 impl Shared {
     /// Shares a first snapshot.
-    pub fn new(snapshot: Snapshot, metrics: Metrics, reporters: Vec<Arc<Reporter>>) -> Arc<Self> {
+    pub fn new(
+        snapshot: Snapshot,
+        metrics: Metrics,
+        reporters: Vec<Arc<Reporter>>,
+        outlets: Vec<Arc<Outlets>>,
+    ) -> Arc<Self> {
         let admission = Admission::new();
         admission.limit(&snapshot.config.limits);
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
-        Arc::new(Self { live, metrics, admission, reporters, draining: AtomicBool::new(false) })
+        Arc::new(Self { live, metrics, admission, reporters, outlets, draining: AtomicBool::new(false) })
     }
 
     /// Swaps the snapshot; requests under way keep theirs.
@@ -82,6 +90,8 @@ pub struct Worker {
     pub faults: RefCell<Faults<Generation>>,
     /// Its way to the consumer of what it learns; every core that serves has one.
     pub reporter: Option<Arc<Reporter>>,
+    /// Its way to those who are told of single requests.
+    pub outlets: Arc<Outlets>,
     /// Tasks of this core.
     pub tasks: TaskTracker,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
@@ -95,6 +105,7 @@ impl Worker {
         let pools = Pools { pools: RefCell::default(), driver: Driver { tasks: tasks.clone() } };
         Rc::new(Self {
             reporter: shared.reporters.get(core).cloned(),
+            outlets: shared.outlets.get(core).cloned().unwrap_or_default(),
             shared,
             core,
             pace: RefCell::default(),

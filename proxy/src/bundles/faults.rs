@@ -35,6 +35,7 @@ impl<Id: PartialEq> Faults<Id> {
             Some(
                 Fallback::NoBundle
                 | Fallback::OverBudget
+                | Fallback::NoSay
                 | Fallback::UnknownFacts
                 | Fallback::Unmodelled
                 | Fallback::NoneReady,

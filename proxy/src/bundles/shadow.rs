@@ -75,6 +75,7 @@ impl Shadow {
             Some(
                 Fallback::NoBundle
                 | Fallback::OverBudget
+                | Fallback::NoSay
                 | Fallback::UnknownFacts
                 | Fallback::Unmodelled
                 | Fallback::NoneReady,

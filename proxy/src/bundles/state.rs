@@ -7,6 +7,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Learner, Learners, Shadow, plan::Plan, shelf::Found};
+use crate::clock::unix_seconds;
+
+/// Changes of what decides that are remembered.
+const REMEMBERED: usize = 32;
 
 /// The folder and the active bundle, as last seen.
 #[derive(Debug, Default)]
@@ -18,6 +22,18 @@ pub struct State {
     shadow: ArcSwapOption<Shadow>,
     listed: ArcSwap<Vec<Listed>>,
     pinned: ArcSwapOption<String>,
+    history: ArcSwap<Vec<Turn>>,
+}
+
+/// From when on a bundle decided.
+#[derive(Debug, Clone, Serialize)]
+struct Turn {
+    /// Seconds since 1970.
+    at: u64,
+    /// `None` where none did.
+    bundle: Option<String>,
+    /// When it was made: the name may be another one's later.
+    created: Option<String>,
 }
 
 /// One bundle of the list.
@@ -65,6 +81,18 @@ impl State {
 
     /// These decide, and are on trial, from now on.
     pub fn decides(&self, learners: &Learners) {
+        let version = |learner: &Option<Arc<Learner>>| learner.as_ref().map(|it| it.version.clone());
+        if version(&self.active.load_full()) != version(&learners.active) {
+            let version = version(&learners.active);
+            let turn = Turn {
+                at: unix_seconds(),
+                bundle: version.as_ref().map(|it| it.name.clone()),
+                created: version.map(|it| it.created),
+            };
+            let before = self.history.load();
+            let kept = before.iter().skip((before.len() + 1).saturating_sub(REMEMBERED)).cloned();
+            self.history.store(Arc::new(kept.chain([turn]).collect()));
+        }
         self.active.store(learners.active.clone());
         self.shadow.store(learners.shadow.clone());
     }
@@ -100,6 +128,7 @@ impl State {
             "active": active,
             "shadow": shadow,
             "pinned": self.pinned.load().as_deref(),
+            "history": self.history.load().as_ref(),
             "bundles": self.listed.load().as_ref(),
         })
     }

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use gearshift_proxy::bundles::shelf;
 use gearshift_selector::{Bundle, LoadOptions, OnnxRuntime};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ask::{Admin, ask};
 use crate::Output;
@@ -28,6 +28,9 @@ pub(crate) enum Command {
         /// Time that it may add to a decision, as `learner.budget` has it.
         #[arg(long, value_name = "TIME", default_value = "100us", value_parser = time)]
         budget: Duration,
+        /// How it is written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
     /// Say which numbers a bundle's graphs are given and must say, in order, and their hash: for making one elsewhere.
     Schema {
@@ -40,6 +43,9 @@ pub(crate) enum Command {
         /// The folder that bundles are dropped into.
         #[arg(default_value = "models")]
         folder: PathBuf,
+        /// How they are written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
         #[command(flatten)]
         admin: Admin,
     },
@@ -68,11 +74,18 @@ pub(crate) enum Command {
 /// What went wrong, for standard error.
 pub(crate) fn run(command: Command) -> Result<String, String> {
     match command {
-        Command::Verify { directory, onnxruntime, budget } => verify(&directory, onnxruntime, budget),
+        Command::Verify { directory, onnxruntime, budget, output } => {
+            verify(&directory, onnxruntime, budget, output)
+        }
         Command::Schema { output: Output::Text } => Ok(schema::table()),
         Command::Schema { output: Output::Json } => Ok(format!("{:#}", schema::json())),
-        Command::List { folder, admin } if admin.url.is_none() => list(&folder),
-        Command::List { folder: _, admin } => ask(&admin, Method::GET, "/bundles").map(|view| seen(&view)),
+        Command::List { folder, output, admin } if admin.url.is_none() => list(&folder, output),
+        Command::List { folder: _, output, admin } => {
+            ask(&admin, Method::GET, "/bundles").map(|view| match output {
+                Output::Json => view.to_string(),
+                Output::Text => seen(&view),
+            })
+        }
         Command::Activate { id, admin } => activated(&admin, &format!("/bundles/{id}/activate")),
         Command::Rollback { admin } => activated(&admin, "/bundles/rollback"),
         Command::Newest { admin } => activated(&admin, "/bundles/newest"),
@@ -103,7 +116,12 @@ pub(super) fn options(directory: &Path) -> LoadOptions {
     LoadOptions { encoders: Some(folder.join(shelf::ENCODERS)), ..LoadOptions::default() }
 }
 
-fn verify(directory: &Path, onnxruntime: Option<PathBuf>, budget: Duration) -> Result<String, String> {
+fn verify(
+    directory: &Path,
+    onnxruntime: Option<PathBuf>,
+    budget: Duration,
+    output: Output,
+) -> Result<String, String> {
     let library = onnxruntime.ok_or(NO_LIBRARY)?;
     let runtime = OnnxRuntime::load(&library).map_err(|error| error.to_string())?;
     let wrong = |problem: String| format!("{}: {problem}", directory.display());
@@ -111,6 +129,15 @@ fn verify(directory: &Path, onnxruntime: Option<PathBuf>, budget: Duration) -> R
     let options = LoadOptions { budget, ..options(directory) };
     let bundle = Bundle::load(directory, &runtime, &options).map_err(|error| wrong(error.to_string()))?;
     let (manifest, cost) = (bundle.manifest(), bundle.cost());
+    if matches!(output, Output::Json) {
+        let took =
+            |(size, took): &(usize, Duration)| json!({"candidates": size, "seconds": took.as_secs_f64()});
+        let costs: Vec<Value> = cost.medians.iter().map(took).collect();
+        let (id, created, candidates) = (&manifest.id, &manifest.created, cost.candidates);
+        return Ok(
+            json!({"id": id, "created": created, "candidates": candidates, "costs": costs}).to_string()
+        );
+    }
     let mut lines = vec![format!("{}: ok; made {}", manifest.id, manifest.created)];
     lines.push(format!("  asked about {} candidates within {budget:?}", cost.candidates));
     lines.extend(cost.medians.iter().map(|(size, took)| format!("    {size:>2} take {took:?}")));
@@ -121,8 +148,15 @@ fn verify(directory: &Path, onnxruntime: Option<PathBuf>, budget: Duration) -> R
     Ok(lines.join("\n"))
 }
 
-fn list(folder: &Path) -> Result<String, String> {
+fn list(folder: &Path, output: Output) -> Result<String, String> {
     let found = shelf::scan(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    if matches!(output, Output::Json) {
+        let one = |found: &shelf::Found| match &found.manifest {
+            Ok(manifest) => json!({"id": found.name, "created": manifest.created}),
+            Err(problem) => json!({"id": found.name, "problem": problem.to_string()}),
+        };
+        return Ok(json!({"bundles": found.iter().map(one).collect::<Vec<_>>()}).to_string());
+    }
     if found.is_empty() {
         return Ok(format!("no bundles in {}", folder.display()));
     }

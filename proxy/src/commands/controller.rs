@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::ask::{Admin, ask, ask_with, items};
+use crate::Output;
 
 /// `gearshift shift`.
 #[derive(Debug, Args)]
@@ -16,6 +17,9 @@ pub(crate) struct Shift {
     /// Also where nobody else serves its model meanwhile.
     #[arg(long)]
     force: bool,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
@@ -25,6 +29,9 @@ pub(crate) struct Shift {
 pub(crate) struct Command {
     #[command(subcommand)]
     verb: Option<Verb>,
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    output: Output,
     #[command(flatten)]
     admin: Admin,
 }
@@ -47,13 +54,16 @@ const SHOWN: usize = 5;
 /// # Errors
 /// Why it cannot be, for standard error.
 pub(crate) fn shift(shift: &Shift) -> Result<String, String> {
-    let Shift { backend, profile, force, admin } = shift;
+    let Shift { backend, profile, force, output, admin } = shift;
     let wish = json!({"backend": backend, "profile": profile, "force": force}).to_string();
     let answer = ask_with(admin, Method::POST, "/controller/shift", wish.into())?;
-    Ok(format!(
-        "{backend} is shifted from {} into {profile}; `gearshift controller` shows how far it is",
-        text(&answer["from"])
-    ))
+    Ok(match output {
+        Output::Json => answer.to_string(),
+        Output::Text => format!(
+            "{backend} is shifted from {} into {profile}; `gearshift controller` shows how far it is",
+            text(&answer["from"])
+        ),
+    })
 }
 
 /// Carries it out; the text for standard output.
@@ -62,17 +72,20 @@ pub(crate) fn shift(shift: &Shift) -> Result<String, String> {
 /// What went wrong, for standard error.
 pub(crate) fn run(command: &Command) -> Result<String, String> {
     let admin = &command.admin;
-    match command.verb.unwrap_or(Verb::Status) {
-        Verb::Status => ask(admin, Method::GET, "/controller").map(|view| status(&view)),
-        Verb::Pause => {
-            ask(admin, Method::POST, "/controller/pause")?;
-            Ok("planned switches are paused; `gearshift controller resume` allows them again".to_owned())
+    let verb = command.verb.unwrap_or(Verb::Status);
+    let answer = match verb {
+        Verb::Status => ask(admin, Method::GET, "/controller"),
+        Verb::Pause => ask(admin, Method::POST, "/controller/pause"),
+        Verb::Resume => ask(admin, Method::POST, "/controller/resume"),
+    }?;
+    Ok(match (command.output, verb) {
+        (Output::Json, _) => answer.to_string(),
+        (Output::Text, Verb::Status) => status(&answer),
+        (Output::Text, Verb::Pause) => {
+            "planned switches are paused; `gearshift controller resume` allows them again".to_owned()
         }
-        Verb::Resume => {
-            ask(admin, Method::POST, "/controller/resume")?;
-            Ok("planned switches are allowed".to_owned())
-        }
-    }
+        (Output::Text, Verb::Resume) => "planned switches are allowed".to_owned(),
+    })
 }
 
 /// The answer of `/controller` as lines.

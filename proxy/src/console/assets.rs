@@ -36,11 +36,14 @@ fn file(name: &str) -> Option<(&'static str, &'static str)> {
         "icon.svg" => ("image/svg+xml", include_str!("page/icon.svg")),
         "main.js" => (SCRIPT, include_str!("page/main.js")),
         "dom.js" => (SCRIPT, include_str!("page/dom.js")),
+        "patch.js" => (SCRIPT, include_str!("page/patch.js")),
+        "keys.js" => (SCRIPT, include_str!("page/keys.js")),
         "stream.js" => (SCRIPT, include_str!("page/stream.js")),
         "fleet.js" => (SCRIPT, include_str!("page/fleet.js")),
         "decisions.js" => (SCRIPT, include_str!("page/decisions.js")),
         "accuracy.js" => (SCRIPT, include_str!("page/accuracy.js")),
         "traffic.js" => (SCRIPT, include_str!("page/traffic.js")),
+        "timeline.js" => (SCRIPT, include_str!("page/timeline.js")),
         "bundles.js" => (SCRIPT, include_str!("page/bundles.js")),
         "config.js" => (SCRIPT, include_str!("page/config.js")),
         _ => return None,
@@ -69,7 +72,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 12, "{names:?}");
+        assert_eq!(seen, 15, "{names:?}");
         assert!(asset("/console/nothing.js").is_none() && asset("/fleet").is_none());
     }
 

@@ -17,5 +17,5 @@ pub use self::{
     assets::{PAGE, PLACE, asset},
     changes::changes,
     decisions::{brief, whole},
-    stream::{Events, Feed, follow},
+    stream::{Broadcast, Events, Feed},
 };

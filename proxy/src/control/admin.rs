@@ -3,13 +3,7 @@
 mod seen;
 mod shifting;
 
-use std::{
-    convert::Infallible,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -30,15 +24,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bundles::{self, keeper::Wish},
     clock,
-    console::{self, Events},
+    console::{self, Broadcast, Events},
     controller,
     fleet::Roster,
-    listing, live, metrics,
+    listing, live,
     worker::Shared,
 };
 
 /// How long a client may take to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Readers that the live stream has at once.
+const MOST_READERS: usize = 64;
 
 /// What operators may ask for things.
 #[derive(Debug)]
@@ -47,6 +44,14 @@ pub struct Operators {
     pub bundles: bundles::Operators,
     /// The profile controller.
     pub controller: controller::Operators,
+}
+
+/// What a reload changed.
+#[derive(Debug, Default)]
+struct Change {
+    /// When, seconds since 1970; `None` where nothing was reloaded.
+    at: Option<u64>,
+    lines: Vec<String>,
 }
 
 /// What operators may see.
@@ -59,7 +64,7 @@ pub struct State {
     fleet: Roster,
     refused: ArcSwapOption<String>,
     /// What the last reload changed.
-    changes: ArcSwap<Vec<String>>,
+    changes: ArcSwap<Change>,
     operators: Operators,
     observed: Arc<live::View>,
 }
@@ -87,11 +92,16 @@ impl State {
         })
     }
 
-    /// A configuration has been taken over.
+    /// Backends are in other gears.
+    pub fn shifted(&self, config: Arc<Config>) {
+        self.config.store(config);
+    }
+
+    /// A configuration has been taken over from the file.
     pub fn configured(&self, config: Arc<Config>) {
-        let changes = console::changes(&self.config.load().redacted(), &config.redacted());
-        if !changes.is_empty() {
-            self.changes.store(Arc::new(changes));
+        let lines = console::changes(&self.config.load().redacted(), &config.redacted());
+        if !lines.is_empty() {
+            self.changes.store(Arc::new(Change { at: Some(clock::unix_seconds()), lines }));
         }
         self.config.store(config);
     }
@@ -102,14 +112,18 @@ impl State {
     }
 
     /// What is asked for in one piece, or the live stream.
-    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Either<Full<Bytes>, Events>> {
+    async fn respond(
+        &self,
+        stream: &Rc<Broadcast>,
+        request: Request<Incoming>,
+    ) -> Response<Either<Full<Bytes>, Events>> {
         if request.method() == Method::GET && request.uri().path() == "/events" {
-            if !self.allowed(request.headers()) {
-                return unauthorized().map(|text| Either::Left(Full::new(text)));
-            }
-            return seen::events(self).map(Either::Right);
+            return match self.unseen(request.headers()) {
+                None => seen::events(stream),
+                Some(refusal) => refusal.map(whole),
+            };
         }
-        self.answer(request).await.map(|text| Either::Left(Full::new(text)))
+        self.answer(request).await.map(whole)
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Bytes> {
@@ -133,8 +147,8 @@ impl State {
         if let Some(file) = console::asset(path) {
             return file;
         }
-        if !self.allowed(request.headers()) {
-            return unauthorized();
+        if let Some(refusal) = self.unseen(request.headers()) {
+            return refusal;
         }
         match path {
             "/" => plain(StatusCode::OK, PLACES),
@@ -181,22 +195,28 @@ impl State {
 
     /// Why nothing may be changed by this request, where so.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response<Bytes>> {
-        if !self.allowed(headers) {
-            return Some(unauthorized());
+        if let Some(refusal) = self.unseen(headers) {
+            return Some(refusal);
         }
         // Browsers name where a request comes from; no page but the console has any business here.
         let foreign = headers.get(header::ORIGIN).is_some_and(|origin| !self.own(origin, headers));
         foreign.then(|| plain(StatusCode::FORBIDDEN, "not from a web page but the console\n"))
     }
 
-    /// Whether a page of this listener asks. Without a token the name it was reached by must be an address: any name may be made
-    /// to lead here by whoever owns it.
+    /// Why nothing may be seen by this request, where so. Where no token is asked for, the listener must have been reached by its
+    /// address: any name can be made to lead here by whoever owns it, and a browser would let that name's pages read.
+    fn unseen(&self, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        if !self.allowed(headers) {
+            return Some(unauthorized());
+        }
+        let named = self.token.is_none() && !headers.get(header::HOST).is_none_or(is_address);
+        named.then(|| plain(StatusCode::FORBIDDEN, NAMED))
+    }
+
+    /// Whether a page of this listener asks.
     fn own(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        let same = origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
-        let named = host.parse::<SocketAddr>().is_err() && host.parse::<IpAddr>().is_err();
-        let local = host.split(':').next() == Some("localhost");
-        same && (self.token.is_some() || local || !named)
+        origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host))
     }
 
     fn allowed(&self, headers: &HeaderMap) -> bool {
@@ -221,7 +241,7 @@ impl State {
 
     fn metrics(&self) -> Response<Bytes> {
         self.shared.metrics.read(&self.shared.admission, &self.shared.live.load());
-        let mut response = Response::new(Bytes::from(metrics::page(&self.registry.gather())));
+        let mut response = Response::new(Bytes::from(self.shared.metrics.page(&self.registry, &self.fleet)));
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
@@ -252,12 +272,24 @@ impl State {
         json!({
             "config": self.config.load().redacted(),
             "last_reload_error": self.refused.load().as_deref(),
-            "last_change": &**self.changes.load(),
+            "last_change": &self.changes.load().lines,
+            "last_change_at": self.changes.load().at,
         })
     }
 }
 
 const PLACES: &str = "/console/ /metrics /livez /readyz /fleet /config /decisions /decisions/REQUEST-ID /workload /bundles /controller /events\n";
+
+const NAMED: &str = "without `admin.token`, ask by address or as localhost\n";
+
+/// Whether `Host` has an address, or the one name that nobody can make lead elsewhere.
+fn is_address(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else { return false };
+    let port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, after)| port(after)).map_or(host, |(name, _)| name);
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    name.eq_ignore_ascii_case("localhost") || bare.unwrap_or(name).parse::<IpAddr>().is_ok()
+}
 
 /// Tells whoever carries out operators' wishes, and waits for what it says.
 async fn ask<W, T>(
@@ -268,6 +300,10 @@ async fn ask<W, T>(
     let asked = wishes.send((wish, answer)).await.is_ok();
     let answer = if asked { answered.await.ok() } else { None };
     answer.unwrap_or_else(|| Err("Gearshift is shutting down".to_owned()))
+}
+
+fn whole(text: Bytes) -> Either<Full<Bytes>, Events> {
+    Either::Left(Full::new(text))
 }
 
 fn to_console() -> Response<Bytes> {
@@ -301,6 +337,7 @@ pub async fn bind(admin: &Admin) -> io::Result<TcpListener> {
 
 /// Answers operators until told to end. Runs on a `LocalSet`.
 pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationToken) {
+    let events = seen::broadcast(state.clone(), MOST_READERS);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -314,12 +351,12 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationTo
                 continue;
             }
         };
-        let state = state.clone();
+        let (state, events) = (state.clone(), events.clone());
         // An operator's connection may end with the process.
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {
-                let state = state.clone();
-                async move { Ok::<_, Infallible>(state.respond(request).await) }
+                let (state, events) = (state.clone(), events.clone());
+                async move { Ok::<_, Infallible>(state.respond(&events, request).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);

@@ -7,7 +7,7 @@ pub mod watch;
 
 use std::{path::PathBuf, sync::Arc};
 
-use gearshift_config::{Config, Observations, RouteId};
+use gearshift_config::{AccessLog, Config, Observations, RouteId, Telemetry, Tracing};
 use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +158,7 @@ impl Control {
             tracing::error!(%error, "the backends' profiles cannot be taken over");
             self.gears = before;
         }
-        self.state.configured(self.config.clone());
+        self.state.shifted(self.config.clone());
         // The controller may have ended.
         let _ = change.done.send(());
     }
@@ -212,6 +212,13 @@ fn fixed(settings: &Observations) -> Observations {
     Observations { sample: 1.0, explore: 0.0, explore_max_loss: 0.0, ..settings.clone() }
 }
 
+/// As [`fixed`]: where spans and lines go.
+fn told(settings: &Telemetry) -> Telemetry {
+    let tracing = settings.tracing.clone().map(|tracing| Tracing { sample: 1.0, ..tracing });
+    let access_log = settings.access_log.clone().map(|log| AccessLog { sample: 1.0, errors: true, ..log });
+    Telemetry { tracing, access_log, ..Telemetry::default() }
+}
+
 /// Some settings are read once.
 fn warn_of_fixed_parts(old: &Config, new: &Config) {
     for (part, changed) in [
@@ -221,6 +228,7 @@ fn warn_of_fixed_parts(old: &Config, new: &Config) {
         ("learner", old.learner != new.learner),
         ("controller.state", old.controller.state != new.controller.state),
         ("observations", fixed(&old.observations) != fixed(&new.observations)),
+        ("telemetry", told(&old.telemetry) != told(&new.telemetry)),
         ("paths", old.paths != new.paths),
     ] {
         if changed {

@@ -10,9 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use gearshift_config::BackendId;
 use serde::{Deserialize, Serialize};
 
-use super::machine::{Outcome, Switch};
+use super::{
+    machine::{Outcome, Switch},
+    verify::Proof,
+};
+use crate::clock;
 
 /// Ended switches that are kept.
 const HISTORY: usize = 50;
@@ -79,6 +84,31 @@ pub(super) struct Record {
     pub(super) verified: Vec<String>,
     /// Knobs of the profile that nobody can look at from outside.
     pub(super) declared: Vec<String>,
+}
+
+impl Record {
+    /// Of a switch that ends now.
+    pub(super) fn of(
+        backend: &BackendId,
+        switch: &Switch,
+        outcome: Outcome,
+        problem: Option<String>,
+        proof: Proof,
+    ) -> Self {
+        Self {
+            backend: backend.to_string(),
+            id: switch.id.clone(),
+            from: switch.from.clone(),
+            to: switch.to.clone(),
+            reason: switch.reason.clone(),
+            began: switch.began,
+            seconds: clock::unix_seconds().saturating_sub(switch.began),
+            outcome,
+            problem,
+            verified: proof.verified,
+            declared: proof.declared,
+        }
+    }
 }
 
 /// The journal, locked.

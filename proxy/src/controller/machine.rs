@@ -8,6 +8,8 @@
 //!                                                                                       failed
 //! ```
 //!
+//! The way back from the slow start begins with draining: clients' requests are there.
+//!
 //! Every step may be begun anew: each action, done twice, has done no harm. So a journal that names the step is all that a
 //! crash needs to leave behind.
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use gearshift_selector::Moment;
 use serde::{Deserialize, Serialize};
 
+pub use super::outcome::Outcome;
 use crate::clock::between;
 
 /// Nothing may be under way for this long before a drained engine is ended: a request that was being routed when the
@@ -107,6 +110,8 @@ impl Switch {
     /// The profile that the backend is to be taken for now.
     pub(super) fn profile(&self) -> &str {
         match self.step {
+            // The way back has come as far as the slow start before: it is that engine which is drained.
+            Step::Draining if self.failed_back > 0 => self.target(),
             Step::Draining | Step::Stopping | Step::Releasing => self.leaving(),
             Step::Starting | Step::Verifying | Step::Warming | Step::SlowStart => self.target(),
         }
@@ -136,6 +141,8 @@ pub(super) struct Limits {
 pub(super) struct Sight {
     /// Requests under way: the router's own, or the engine's count where that is more.
     pub under_way: u32,
+    /// When the engine's own count was last read; `None` where it keeps none, or does not answer.
+    pub counted: Option<Moment>,
     /// Why the engine is known to have ended, where it is.
     pub ended: Option<String>,
     /// Whether it answers.
@@ -181,35 +188,6 @@ pub(super) enum Action {
     WarmUp,
     /// Give it this share of requests, of a thousand, and look.
     Share(u32),
-}
-
-/// How a switch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// In the profile wanted.
-    Done,
-    /// Given up before anything was ended: in the profile before.
-    Abandoned,
-    /// Back in the profile before.
-    RolledBack,
-    /// In neither; where Gearshift runs the engine, it goes on trying the profile before.
-    Failed,
-}
-
-impl Outcome {
-    /// In order.
-    pub const ALL: [Self; 4] = [Self::Done, Self::Abandoned, Self::RolledBack, Self::Failed];
-
-    /// Its name in metrics and the admin API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Abandoned => "abandoned",
-            Self::RolledBack => "rolled_back",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// An ended switch: how, and why not as wanted.
@@ -294,13 +272,29 @@ impl Machine {
     fn drained(&mut self, sight: &Sight, now: Moment) -> Option<End> {
         if sight.under_way > 0 {
             self.calm_since = None;
-        } else if between(*self.calm_since.get_or_insert(now), now) >= CALM {
-            self.enter(Step::Stopping, now);
-            return None;
+        } else {
+            let since = *self.calm_since.get_or_insert(now);
+            // What the engine said before is no word on those that came over other ways meanwhile.
+            let seen = sight.counted.is_none_or(|at| at >= since);
+            if seen && between(since, now) >= CALM {
+                self.enter(Step::Stopping, now);
+                return None;
+            }
         }
         let given_up = between(self.since, now) > self.limits.drain;
+        if self.switch.back.is_some() {
+            // It cannot stay: what has ended, or was not done in time, is lost.
+            if given_up || sight.ended.is_some() {
+                self.enter(Step::Stopping, now);
+            }
+            return None;
+        }
         given_up.then(|| {
-            let why = format!("{} requests still under way after {:?}", sight.under_way, self.limits.drain);
+            let what = match sight.under_way {
+                0 => "the engine's own count has not been read".to_owned(),
+                requests => format!("{requests} requests are still under way"),
+            };
+            let why = format!("{what} after {:?}", self.limits.drain);
             (Outcome::Abandoned, Some(why))
         })
     }
@@ -360,6 +354,7 @@ impl Machine {
 
     /// Back into the profile before; or, where this is the way back already, once more, but not for ever.
     fn turn_back(&mut self, why: String, now: Moment) -> Option<End> {
+        let step = if self.switch.step == Step::SlowStart { Step::Draining } else { Step::Stopping };
         if self.switch.back.is_some() {
             self.switch.failed_back += 1;
             if self.switch.failed_back >= BACK_TRIES {
@@ -368,7 +363,7 @@ impl Machine {
         } else {
             self.switch.back = Some(why);
         }
-        self.enter(Step::Stopping, now);
+        self.enter(step, now);
         None
     }
 

@@ -21,8 +21,10 @@ mod gears;
 mod journal;
 mod machine;
 mod office;
+mod outcome;
 mod planning;
 mod shifter;
+mod supervise;
 mod verify;
 mod warm;
 
@@ -114,13 +116,13 @@ pub fn shifts(config: &Config, backend: &BackendId) -> bool {
 
 impl Controller {
     /// Starts the controller on this thread's `LocalSet`, until `end`. It waits where no backend may be shifted. It plans for
-    /// what `workload` says is asked.
+    /// what `workload` says is asked. From `stop` on, when the process takes no more connections, no switch begins.
     pub fn start(
         config: &Arc<Config>,
         roster: Roster,
         metrics: ControllerMetrics,
         workload: Workload,
-        end: CancellationToken,
+        (stop, end): (CancellationToken, CancellationToken),
     ) -> Self {
         let (to_control, changes) = mpsc::channel(1);
         let (wishes, asked) = mpsc::channel(1);
@@ -133,6 +135,7 @@ impl Controller {
             metrics,
             board: board.clone(),
             tasks: tasks.clone(),
+            stop,
             end,
         };
         tasks.spawn_local(office.run(asked, workload));

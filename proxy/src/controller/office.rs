@@ -10,6 +10,7 @@ use gearshift_config::{Backend, BackendId, Config, ControllerMode, Declared};
 use serde_json::{Value, json};
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,12 +21,15 @@ use super::{
     board::Board,
     desk::Desk,
     gears::Gears,
-    journal::Journal,
+    journal::{Journal, Record},
+    machine::Outcome,
     planning::{Thinker, Workload},
-    shifter::{Ended, Shifter},
-    verify,
+    shifter::{Ended, Shifter, WHOLE_SHARE},
+    shifts,
+    verify::{self, Proof},
 };
 use crate::{
+    clock,
     fleet::{Member, Roster},
     metrics::ControllerMetrics,
 };
@@ -47,6 +51,7 @@ pub(super) struct Office {
     pub(super) metrics: ControllerMetrics,
     pub(super) board: Arc<Board>,
     pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
     pub(super) end: CancellationToken,
 }
 
@@ -64,6 +69,7 @@ impl Office {
             thinker,
             config: self.config,
             tasks: self.tasks,
+            stop: self.stop,
             end: end.clone(),
             shifters: HashMap::new(),
             busy: HashSet::new(),
@@ -103,6 +109,8 @@ struct Clerk {
     thinker: Thinker,
     config: watch::Receiver<Arc<Config>>,
     tasks: TaskTracker,
+    /// No switch begins any more.
+    stop: CancellationToken,
     end: CancellationToken,
     shifters: HashMap<BackendId, Post>,
     /// Backends with an order.
@@ -115,6 +123,16 @@ struct Post {
     orders: mpsc::Sender<Order>,
     kind: &'static str,
     end: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Post {
+    /// Tells the shifter to end, and waits until it has: it may be about to write something down.
+    async fn close(self) {
+        self.end.cancel();
+        // One that panicked has ended too.
+        let _ = self.task.await;
+    }
 }
 
 impl Clerk {
@@ -135,8 +153,8 @@ impl Clerk {
                     self.busy.remove(&ended.backend);
                     self.thinker.ended(&ended);
                 }
-                () = sleep_until(due) => {
-                    self.plan();
+                () = sleep_until(due), if !self.stop.is_cancelled() => {
+                    self.plan().await;
                     due = Instant::now() + self.config.borrow().controller.every;
                 }
             }
@@ -150,17 +168,20 @@ impl Clerk {
         self.desk.metrics.paused(book.paused);
         self.thinker.configured(&config);
         self.desk.board.set_acts(config.controller.mode == ControllerMode::Act);
-        self.shifters.retain(|id, post| {
-            let stays = config.backends.iter().any(|backend| {
-                backend.id == *id
-                    && backend.actuator.as_ref().is_some_and(|actuator| actuator.kind() == post.kind)
-            });
-            if !stays {
-                post.end.cancel();
-                self.busy.remove(id);
-            }
-            stays
-        });
+        let stays = |id: &BackendId, post: &Post| {
+            let mut kept = config.backends.iter().filter(|backend| backend.id == *id);
+            kept.any(|it| it.actuator.as_ref().is_some_and(|actuator| actuator.kind() == post.kind))
+        };
+        let leaving: Vec<_> = self.shifters.extract_if(|id, post| !stays(id, post)).collect();
+        for (id, post) in leaving {
+            post.close().await;
+            self.busy.remove(&id);
+            self.desk.metrics.left(id.as_str());
+        }
+        let left = book.backends.keys().filter(|name| !self.shifters.contains_key(name.as_str()));
+        for name in left.filter(|name| !shifts(&config, &BackendId::new(name.as_str()))) {
+            self.forsake(&BackendId::new(name.as_str())).await;
+        }
         for backend in config.backends.iter().filter(|backend| !backend.profiles.is_empty()) {
             if let Err(why) = self.know(backend) {
                 tracing::error!(backend = %backend.id, why, "the backend is left alone");
@@ -186,6 +207,29 @@ impl Clerk {
         self.desk.note(&backend.id, |entry| entry.profile = profile)
     }
 
+    /// Nobody shifts this backend any more: a switch that was under way is over, wherever it stood.
+    async fn forsake(&self, id: &BackendId) {
+        let Some(switch) = self.desk.entry(id).switch else { return };
+        let problem = "its actuator was taken out of the configuration".to_owned();
+        tracing::warn!(backend = %id, step = switch.step.as_str(), to = switch.to, problem, "switch not done");
+        let record = Record::of(id, &switch, Outcome::Failed, Some(problem), Proof::default());
+        let noted = self.desk.change(|book| {
+            let entry = book.backends.entry(id.to_string()).or_default();
+            (entry.profile, entry.since) = (switch.profile().to_owned(), clock::unix_seconds());
+            entry.switch = None;
+            book.history.push(record);
+        });
+        if let Err(why) = noted {
+            tracing::error!(backend = %id, why, "the switch is not over in the journal");
+        }
+        self.desk.shift_gear(id).await;
+        if let Some(member) = self.desk.member(id) {
+            member.state().set_share(WHOLE_SHARE);
+        }
+        let took = Duration::from_secs(clock::unix_seconds().saturating_sub(switch.began));
+        self.desk.metrics.ended(Outcome::Failed, took);
+    }
+
     fn post(&mut self, backend: &Backend) {
         let Some(hand) = Hand::of(backend, &self.desk) else { return };
         let (orders, inbox) = mpsc::channel(1);
@@ -201,8 +245,8 @@ impl Clerk {
             hand,
             self.ended.clone(),
         );
-        self.tasks.spawn_local(shifter.run(inbox, end.clone()));
-        self.shifters.insert(backend.id.clone(), Post { orders, kind, end });
+        let task = self.tasks.spawn_local(shifter.run(inbox, end.clone()));
+        self.shifters.insert(backend.id.clone(), Post { orders, kind, end, task });
     }
 
     fn fulfil(&mut self, wish: Wish) -> Result<Value, String> {
@@ -218,9 +262,9 @@ impl Clerk {
     }
 
     /// Thinks, and acts where it may.
-    fn plan(&mut self) {
+    async fn plan(&mut self) {
         let config = self.config.borrow().clone();
-        let thought = self.thinker.think(&config, &self.desk, &self.busy);
+        let thought = self.thinker.think(&config, &self.desk, &self.busy).await;
         let gains = thought.advice.iter();
         let gains = gains.filter_map(|one| Some((one.backend.as_str(), one.profile.as_str(), one.gain?)));
         self.desk.metrics.planned(gains);
@@ -247,6 +291,9 @@ impl Clerk {
 
     /// Gives an order, where it can be carried out; the profile that the backend is in.
     fn order(&mut self, id: &BackendId, order: Order, force: bool) -> Result<String, String> {
+        if self.stop.is_cancelled() {
+            return Err("Gearshift is ending".to_owned());
+        }
         let config = self.config.borrow().clone();
         let backend = config.backends.iter().find(|backend| backend.id == *id);
         let backend = backend.ok_or_else(|| format!("no backend is called {:?}", id.as_str()))?;
@@ -304,5 +351,30 @@ fn model_of(member: &Member) -> Option<String> {
     match &member.backend().model {
         Declared::Is(model) => Some(model.as_str().to_owned()),
         Declared::Detect => member.detected()?.models().next().map(|served| served.id.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use tokio::task::{LocalSet, yield_now};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shifter_that_leaves_writes_down_what_it_is_about_to_before_others_do() {
+        let (written, end) = (Rc::new(Cell::new(false)), CancellationToken::new());
+        let (told, note) = (end.clone(), written.clone());
+        let closed = async {
+            let task = tokio::task::spawn_local(async move {
+                told.cancelled().await;
+                yield_now().await;
+                note.set(true);
+            });
+            Post { orders: mpsc::channel(1).0, kind: "process", end, task }.close().await;
+        };
+        LocalSet::new().run_until(closed).await;
+        assert!(written.get());
     }
 }

@@ -6,13 +6,15 @@ use std::{
 };
 
 use gearshift_config::{
-    Actuator, Backend, BackendId, Catalog, Config, Declared, Knobs, ModelFacts, ModelId, ProfileId,
+    Actuator, Backend, BackendId, Catalog, Config, ControllerMode, Declared, Knobs, ModelFacts, ModelId,
+    ProfileId,
 };
 use gearshift_selector::{
     Availability, Deployment, Moment, Software,
-    controller::{Advice, Condition, Engine, Planner, ProfileOption, Settings, Shift, Traffic},
+    controller::{Advice, Condition, Engine, Plan, Planner, ProfileOption, Served, Settings, Shift, Traffic},
 };
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use super::{
     desk::Desk,
@@ -28,8 +30,13 @@ const SLEEP_S: f64 = 10.0;
 /// Outcomes after which a calibration says something of its engine.
 const CALIBRATED: u64 = 10;
 
-/// What is asked of every model now.
-pub type Workload = Box<dyn Fn(Moment) -> Vec<Traffic>>;
+/// What requests tell.
+pub struct Workload {
+    /// What is asked of every model now.
+    pub traffic: Box<dyn Fn() -> Vec<Traffic>>,
+    /// How the last requests that ended after a moment were served, and when they ended; of many, a part.
+    pub served: Box<dyn Fn(Moment) -> Vec<(Moment, Served)>>,
+}
 
 /// The last plan, for operators.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -46,6 +53,8 @@ pub(super) struct Thought {
 pub(super) struct Thinker {
     planner: Planner,
     workload: Workload,
+    /// When the last request ended that the planner was told of.
+    heard: Moment,
     /// Orders that were given, by backend: the planner is told what became of them.
     given: HashMap<BackendId, Shift>,
     /// Actual over predicted of engines in the profiles they were in, TTFT and TPOT.
@@ -62,7 +71,13 @@ impl Thinker {
             let since = Moment(now.0.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)));
             planner.remember(&BackendId::new(backend.as_str()), since);
         }
-        Self { planner, workload, given: HashMap::new(), calibrations: HashMap::new() }
+        Self {
+            planner,
+            workload,
+            heard: Moment::default(),
+            given: HashMap::new(),
+            calibrations: HashMap::new(),
+        }
     }
 
     /// Follows the file.
@@ -70,8 +85,17 @@ impl Thinker {
         self.planner.set_settings(settings(config));
     }
 
-    /// Makes a plan. `busy` are backends with an order.
-    pub(super) fn think(&mut self, config: &Config, desk: &Desk, busy: &HashSet<BackendId>) -> Thought {
+    /// Tells the planner how requests were served since it was told last.
+    fn listen(&mut self) {
+        for (at, served) in (self.workload.served)(self.heard) {
+            self.heard = self.heard.max(at);
+            self.planner.served(&served);
+        }
+    }
+
+    /// Makes a plan; beside this thread, which has operators to answer. `busy` are backends with an order.
+    pub(super) async fn think(&mut self, config: &Config, desk: &Desk, busy: &HashSet<BackendId>) -> Thought {
+        self.listen();
         let (now, book) = (clock::now(), desk.book());
         let members = desk.roster.members();
         let engines: Vec<Engine> = members
@@ -82,7 +106,22 @@ impl Thinker {
                 self.engine(config, written, member, entry, &book, busy.contains(member.id()))
             })
             .collect();
-        let plan = self.planner.plan(now, &engines, &(self.workload)(now));
+        let traffic = (self.workload.traffic)();
+        let mut planner = self.planner.clone();
+        let planned = spawn_blocking(move || {
+            let plan = planner.plan(now, &engines, &traffic);
+            (planner, plan)
+        });
+        let plan = match planned.await {
+            Ok((planner, plan)) => {
+                self.planner = planner;
+                plan
+            }
+            Err(error) => {
+                tracing::error!(%error, "no plan was made");
+                Plan::default()
+            }
+        };
         Thought { at: clock::unix_seconds(), shifts: plan.shifts, advice: plan.advice }
     }
 
@@ -172,8 +211,8 @@ fn settings(config: &Config) -> Settings {
         allow_lossy: route.is_some_and(|route| route.allow_lossy),
         // A wish lasts two plans at least.
         settle: default.settle.min(controller.every * 2),
-        // What is tried for its own sake must be learned from, and the planner is not told of served requests here.
-        curiosity: 0.0,
+        // What is tried for its own sake is learned from only where it is tried.
+        curiosity: if controller.mode == ControllerMode::Act { default.curiosity } else { 0.0 },
         ..default
     }
 }

@@ -11,10 +11,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    actuate::{Actuator as _, Hand, Supervised},
+    actuate::{Actuator as _, Hand},
     desk::Desk,
     journal::Record,
     machine::{Action, Agreement, End, Event, Limits, Machine, Outcome, Sight, Step, Switch},
+    supervise::{SUPERVISE, Supervision},
     verify::{self, Proof},
     warm::warm_up,
 };
@@ -25,19 +26,15 @@ use crate::{
 
 /// Between two looks at a backend in a switch.
 const LOOK: Duration = Duration::from_millis(200);
-/// Between two looks at an engine that should run.
-const SUPERVISE: Duration = Duration::from_secs(1);
-/// Before an engine that ended is started anew; doubled each time, up to the longest.
-const BACK_OFF: Duration = Duration::from_secs(1);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
-/// An engine that ran for so long did not fail to start.
-const RAN: Duration = Duration::from_secs(300);
 /// An engine's own load counts while it is no older than this.
 const FRESH: Duration = Duration::from_secs(5);
-/// An engine that publishes metrics has been scraped by then.
+/// An engine that publishes metrics has been scraped by then, unless reading them takes long.
 const SCRAPED: Duration = Duration::from_secs(10);
 /// How long an engine of Gearshift's own may contradict its profile: what it says comes in several pieces.
 const AGREE: Duration = Duration::from_secs(30);
+
+/// All of the requests that may come, of a thousand.
+pub(super) const WHOLE_SHARE: u32 = 1000;
 
 /// What one switch is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,25 +54,15 @@ pub(super) struct Ended {
 
 /// Looks after one backend.
 pub(super) struct Shifter {
-    id: BackendId,
-    desk: Desk,
-    config: watch::Receiver<Arc<Config>>,
-    hand: Hand,
+    pub(super) id: BackendId,
+    pub(super) desk: Desk,
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) hand: Hand,
     ended: mpsc::UnboundedSender<Ended>,
-    supervision: Supervision,
+    pub(super) supervision: Supervision,
     /// Whether the engine has been seen away since its switch began.
     was_away: bool,
     proof: Proof,
-}
-
-/// When the engine is looked at next, and how patient Gearshift has become with it.
-#[derive(Debug, Clone, Copy)]
-struct Supervision {
-    due: Instant,
-    back_off: Duration,
-    started: Option<Instant>,
-    /// It started, and has not answered anything yet.
-    cold: bool,
 }
 
 impl Shifter {
@@ -86,7 +73,7 @@ impl Shifter {
         hand: Hand,
         ended: mpsc::UnboundedSender<Ended>,
     ) -> Self {
-        let supervision = Supervision { due: Instant::now(), back_off: BACK_OFF, started: None, cold: false };
+        let supervision = Supervision::new();
         Self { id, desk, config, hand, ended, supervision, was_away: false, proof: Proof::default() }
     }
 
@@ -114,7 +101,7 @@ impl Shifter {
     }
 
     /// The backend as the file has it; `None` once it has left.
-    fn backend(&self) -> Option<Arc<Backend>> {
+    pub(super) fn backend(&self) -> Option<Arc<Backend>> {
         self.config.borrow().backends.iter().find(|backend| backend.id == self.id).cloned()
     }
 
@@ -142,6 +129,7 @@ impl Shifter {
     async fn carry_out(&mut self, switch: Switch) {
         let began = Instant::now();
         (self.was_away, self.proof) = (false, Proof::default());
+        self.supervision.rest();
         let mut machine = Machine::new(switch, self.limits(), clock::now());
         let (outcome, problem) = loop {
             if let Err(why) = self.enter(&machine).await {
@@ -223,25 +211,33 @@ impl Shifter {
         let (switch, waited) = (machine.switch(), between(machine.since(), clock::now()));
         let Some(member) = self.desk.member(&self.id) else {
             let agreement = Agreement::Unknown;
-            return Sight { under_way: 0, ended: None, answers: false, agreement };
+            return Sight { under_way: 0, counted: None, ended: None, answers: false, agreement };
         };
         member.check_now();
         let answers = verify::answers(&member);
         self.was_away |= !answers;
-        let mut agreement = verify::agreement(&member, waited > SCRAPED);
+        let mut agreement = verify::agreement(&member, waited > self.scraped_within());
         if agreement == Agreement::Agrees && !self.is_convincing(backend, &member, switch) {
             agreement = Agreement::Unknown;
         }
         // An engine elsewhere is known by its answers alone.
         let gone = switch.step == Step::SlowStart && member.found() == Availability::Down;
         let ended = match switch.step {
+            Step::Draining if switch.back.is_some() => self.hand.ended(backend),
             Step::Draining | Step::Stopping | Step::Releasing => None,
             Step::Starting | Step::Verifying | Step::Warming | Step::SlowStart => self
                 .hand
                 .ended(backend)
                 .or_else(|| gone.then(|| "the engine does not answer any more".to_owned())),
         };
-        Sight { under_way: under_way(&member), ended, answers, agreement }
+        let counted = member.state().scraped().filter(|_| answers).map(|load| load.at);
+        Sight { under_way: under_way(&member), counted, ended, answers, agreement }
+    }
+
+    /// How long metrics may take to come from an engine that answers.
+    fn scraped_within(&self) -> Duration {
+        let fleet = &self.config.borrow().fleet;
+        SCRAPED.max(fleet.scrape_interval * 2 + fleet.health_timeout)
     }
 
     /// Whether the answer can be from the new engine. One that another system restarts may still be the old one: it must
@@ -260,19 +256,8 @@ impl Shifter {
 
     async fn finish(&mut self, switch: &Switch, outcome: Outcome, problem: Option<String>, took: Duration) {
         let profile = if outcome == Outcome::Done { &switch.to } else { &switch.from };
-        let record = Record {
-            backend: self.id.to_string(),
-            id: switch.id.clone(),
-            from: switch.from.clone(),
-            to: switch.to.clone(),
-            reason: switch.reason.clone(),
-            began: switch.began,
-            seconds: clock::unix_seconds().saturating_sub(switch.began),
-            outcome,
-            problem: problem.clone(),
-            verified: std::mem::take(&mut self.proof.verified),
-            declared: std::mem::take(&mut self.proof.declared),
-        };
+        let proof = std::mem::take(&mut self.proof);
+        let record = Record::of(&self.id, switch, outcome, problem.clone(), proof);
         let noted = |book: &mut super::journal::Book| {
             let entry = book.backends.entry(record.backend.clone()).or_default();
             if entry.profile != *profile {
@@ -286,9 +271,8 @@ impl Shifter {
             sleep(SUPERVISE).await;
         }
         self.desk.shift_gear(&self.id).await;
-        self.give_share(1000);
-        self.supervision =
-            Supervision { due: Instant::now(), back_off: BACK_OFF, started: None, cold: false };
+        self.give_share(WHOLE_SHARE);
+        self.supervision = Supervision::new();
         self.desk.metrics.ended(outcome, took);
         let (to, outcome_name) = (&switch.to, outcome.as_str());
         match outcome {
@@ -315,58 +299,6 @@ impl Shifter {
         Limits { drain: controller.drain, start, agree, slow_start: controller.slow_start }
     }
 
-    /// Between switches: the engine runs, or is started.
-    async fn supervise(&mut self) {
-        let now = Instant::now();
-        self.supervision.due = now + SUPERVISE;
-        let Some(backend) = self.backend() else { return };
-        let profile = self.desk.entry(&self.id).profile;
-        let done = match &mut self.hand {
-            Hand::Process(hand) => hand.ensure(&backend, &profile).await,
-            Hand::Sleep(hand) => {
-                // Once: afterwards only switches change who sleeps.
-                self.supervision.due = now + RAN * 1000;
-                hand.ensure(&backend, &profile).await.map(|()| Supervised::Runs)
-            }
-            Hand::Webhook(_) => {
-                self.supervision.due = now + RAN * 1000;
-                Ok(Supervised::Runs)
-            }
-        };
-        let supervision = &mut self.supervision;
-        let ran = supervision.started.is_none_or(|started| now.duration_since(started) > RAN);
-        match done {
-            Ok(Supervised::Runs) => self.warm_if_cold(&backend).await,
-            Ok(Supervised::Started) => {
-                supervision.back_off = if ran { BACK_OFF } else { longer(supervision.back_off) };
-                (supervision.started, supervision.cold) = (Some(Instant::now()), true);
-                supervision.due = Instant::now() + supervision.back_off;
-                self.desk.metrics.started(self.id.as_str());
-            }
-            Err(why) => {
-                supervision.back_off = longer(supervision.back_off);
-                supervision.due = Instant::now() + supervision.back_off;
-                tracing::error!(backend = %self.id, why, again_in = ?supervision.back_off, "the engine cannot be kept running");
-            }
-        }
-    }
-
-    /// Asks an engine that just came up, so that it is not a client who waits for its first answer; and so that its
-    /// probation is over.
-    async fn warm_if_cold(&mut self, backend: &Backend) {
-        let (Some(started), true) = (self.supervision.started, self.supervision.cold) else { return };
-        let Some(member) = self.desk.member(&self.id) else { return };
-        let heard = verify::answers(&member) && member.detected().is_some();
-        if !heard || !(verify::counted(&member) || started.elapsed() > SCRAPED) {
-            return;
-        }
-        self.supervision.cold = false;
-        let requests = self.config.borrow().controller.warm_up_requests;
-        if let Err(why) = warm_up(&self.desk.tasks, &member, requests).await {
-            tracing::warn!(backend = %backend.id, why, "the engine came up, and does not answer");
-        }
-    }
-
     /// Gearshift ends, or the backend leaves.
     async fn leave(mut self) {
         let Some(backend) = self.backend() else { return };
@@ -383,10 +315,6 @@ impl Shifter {
             }
         }
     }
-}
-
-fn longer(back_off: Duration) -> Duration {
-    (back_off * 2).min(LONGEST_BACK_OFF)
 }
 
 /// Requests under way: ours, or by the engine's own count where that is more and fresh, for others may use it too.

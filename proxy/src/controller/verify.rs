@@ -21,8 +21,8 @@ pub(super) fn answers(member: &Member) -> bool {
     matches!(member.found(), Availability::Ready | Availability::Probation)
 }
 
-/// Whether the engine's tokens have been counted since it answers: only then is it seen that more come.
-pub(super) fn counted(member: &Member) -> bool {
+/// Whether the engine's metrics have been read since it answers.
+fn counted(member: &Member) -> bool {
     member.state().scraped().is_some_and(|load| load.at > member.found_since())
 }
 

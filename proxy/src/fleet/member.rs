@@ -36,6 +36,8 @@ pub struct Member {
     check_now: Notify,
     /// The profile controller has it.
     held: AtomicBool,
+    /// Its state may be another's by now.
+    left: AtomicBool,
 }
 
 /// What the configuration says of a backend, as a watcher needs it.
@@ -168,6 +170,7 @@ impl Member {
             counters: Counters::default(),
             check_now: Notify::new(),
             held: AtomicBool::new(false),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -276,8 +279,11 @@ impl Member {
         self.report.send_replace(report);
     }
 
-    /// The backend left, or the proxy shuts down: it finishes what it has.
+    /// The backend left, or the proxy shuts down: it finishes what it has. Once: its state may come back in another member.
     pub(super) fn drain(&self, now: Moment) {
+        if self.left.swap(true, Relaxed) {
+            return;
+        }
         self.state.set_availability(Availability::Draining);
         self.report.send_modify(|report| (report.availability, report.since) = (Availability::Draining, now));
     }

@@ -1,22 +1,17 @@
 //! The fleet's metrics.
 //!
 //! They are read off the members when somebody scrapes: ages are exact, and a backend that left is gone from them.
-//! What is read goes straight into the form that is rendered: at 1,000 backends, families of the crate's own that are
-//! filled and read again took most of a scrape's time (`benches/scrape.rs`).
+//! What is read goes straight onto the page: at 1,000 backends, trees of the crate's own strings that are filled and read
+//! again took most of a scrape's time (`benches/scrape.rs`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use super::member::{Counters, Member, PrefixCache, availability_name};
+use crate::{
+    clock::{self, between},
+    metrics::text,
+};
 use gearshift_selector::{Availability, Claim, ScrapedLoad};
-use prometheus::{
-    core::{Collector, Desc},
-    proto::{self, LabelPair, Metric, MetricFamily, MetricType},
-};
-
-use super::{
-    Roster,
-    member::{Counters, Member, PrefixCache, availability_name},
-};
-use crate::clock::{self, between};
 
 const AVAILABILITIES: [Availability; 8] = [
     Availability::Unknown,
@@ -120,7 +115,7 @@ type Put<'a> = dyn FnMut(&[&str], f64) + 'a;
 struct Family {
     name: &'static str,
     help: &'static str,
-    kind: MetricType,
+    kind: &'static str,
     labels: &'static [&'static str],
     read: fn(&Member, &mut Put<'_>),
 }
@@ -129,14 +124,14 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_info",
         help: "1, with what the backend runs on and how it is set up, as configured; join with it by backend.",
-        kind: MetricType::GAUGE,
+        kind: "gauge",
         labels: &["hardware", "accelerators", "profile"],
         read: describe,
     },
     Family {
         name: "gearshift_backend_available",
         help: "1 for the state the backend is in, 0 for the others.",
-        kind: MetricType::GAUGE,
+        kind: "gauge",
         labels: &["state"],
         read: |member, put| {
             let now = member.state().availability();
@@ -148,7 +143,7 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_calibration_ratio",
         help: "Measured over predicted.",
-        kind: MetricType::GAUGE,
+        kind: "gauge",
         labels: &["target"],
         read: |member, put| {
             let (ttft, tpot, _) = member.state().calibration();
@@ -159,7 +154,7 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_drift_ratio",
         help: "Measured now over measured in the last ten minutes.",
-        kind: MetricType::GAUGE,
+        kind: "gauge",
         labels: &["target"],
         read: |member, put| {
             let (ttft, tpot) = member.state().drift();
@@ -171,7 +166,7 @@ const FAMILIES: [Family; 9] = [
         name: "gearshift_backend_claim_contradicted",
         help: "1 where measurements contradict what is claimed: hardware and cache by the time to first token (prefill), \
                bandwidth by the time per token (decode), nearness by the round trip (network).",
-        kind: MetricType::GAUGE,
+        kind: "gauge",
         labels: &["claim"],
         read: |member, put| {
             for claim in Claim::ALL {
@@ -182,7 +177,7 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_health_checks_total",
         help: "Health checks, by how they went.",
-        kind: MetricType::COUNTER,
+        kind: "counter",
         labels: &["result"],
         read: |member, put| {
             for (check, name) in Counters::CHECKS {
@@ -193,7 +188,7 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_scrapes_total",
         help: "Scrapes of the engine's metrics, by how they went.",
-        kind: MetricType::COUNTER,
+        kind: "counter",
         labels: &["result"],
         read: |member, put| {
             for (result, name) in Counters::SCRAPES {
@@ -204,7 +199,7 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_detections_total",
         help: "Questions to the engine about what it serves, by how they went.",
-        kind: MetricType::COUNTER,
+        kind: "counter",
         labels: &["result"],
         read: |member, put| {
             for (ok, name) in Counters::DETECTIONS {
@@ -215,7 +210,7 @@ const FAMILIES: [Family; 9] = [
     Family {
         name: "gearshift_backend_prefix_cache_tokens_total",
         help: "Prompt tokens the engine has looked up in its prefix cache, as scraped, by whether they were there.",
-        kind: MetricType::COUNTER,
+        kind: "counter",
         labels: &["result"],
         read: |member, put| {
             if let Some(PrefixCache { queries, hits }) = member.prefix_cache() {
@@ -234,86 +229,58 @@ fn describe(member: &Member, put: &mut Put<'_>) {
     put(&[hardware, &accelerators, backend.profile_name()], 1.0);
 }
 
-fn label(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
-}
-
-fn metric(kind: MetricType, labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut metric = Metric::from_label(labels);
-    if kind == MetricType::COUNTER {
-        let mut counter = proto::Counter::default();
-        counter.set_value(value);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = proto::Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
-    }
-    metric
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
+/// Who is read, with its label as it is written.
+struct Read<'m> {
+    member: &'m Member,
+    label: String,
 }
 
 impl Gauge {
-    fn collect(&self, members: &[Arc<Member>]) -> MetricFamily {
-        let read = |member: &Arc<Member>| {
-            let value = (self.read)(member)?;
-            Some(metric(MetricType::GAUGE, vec![label("backend", member.id().as_str())], value))
+    fn write(&self, members: &[Read<'_>], page: &mut String) {
+        let samples = |page: &mut String| {
+            for Read { member, label } in members {
+                if let Some(value) = (self.read)(member) {
+                    page.extend([self.name, "{", label, "} "]);
+                    text::number(page, value);
+                }
+            }
         };
-        family(self.name, self.help, MetricType::GAUGE, members.iter().filter_map(read).collect())
+        text::family(page, self.name, self.help, "gauge", samples);
     }
 }
 
 impl Family {
-    fn collect(&self, members: &[Arc<Member>]) -> MetricFamily {
-        let mut metrics = Vec::new();
-        for member in members {
-            (self.read)(member, &mut |values, value| {
-                let others = self.labels.iter().zip(values).map(|(name, value)| label(name, value));
-                let labels = std::iter::once(label("backend", member.id().as_str())).chain(others);
-                metrics.push(metric(self.kind, labels.collect(), value));
-            });
-        }
-        family(self.name, self.help, self.kind, metrics)
+    fn write(&self, members: &[Read<'_>], page: &mut String) {
+        text::family(page, self.name, self.help, self.kind, |page| {
+            for Read { member, label } in members {
+                (self.read)(member, &mut |values, value| {
+                    page.extend([self.name, "{", label]);
+                    for (name, value) in self.labels.iter().zip(values) {
+                        // After the backend's, which is there already.
+                        page.extend([",", name, "=\""]);
+                        text::escaped(page, value, true);
+                        page.push('"');
+                    }
+                    page.push_str("} ");
+                    text::number(page, value);
+                });
+            }
+        });
     }
 }
 
-/// Reads the families off the members.
-pub(super) struct FleetCollector {
-    roster: Roster,
-    descriptions: Vec<Desc>,
-}
-
-impl FleetCollector {
-    pub(super) fn new(roster: Roster) -> prometheus::Result<Self> {
-        let describe = |name: &str, help: &str, labels: &[&str]| {
-            let labels = std::iter::once("backend").chain(labels.iter().copied()).map(str::to_owned);
-            Desc::new(name.to_owned(), help.to_owned(), labels.collect(), HashMap::default())
-        };
-        let gauges = GAUGES.iter().map(|gauge| describe(gauge.name, gauge.help, &[]));
-        let families = FAMILIES.iter().map(|family| describe(family.name, family.help, family.labels));
-        Ok(Self { roster, descriptions: gauges.chain(families).collect::<Result<_, _>>()? })
+/// Reads the families off the members, onto the page.
+pub(super) fn write(members: &[Arc<Member>], page: &mut String) {
+    if members.is_empty() {
+        return;
     }
-}
-
-impl Collector for FleetCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let members = self.roster.members();
-        let gauges = GAUGES.iter().map(|gauge| gauge.collect(&members));
-        gauges.chain(FAMILIES.iter().map(|family| family.collect(&members))).collect()
-    }
+    let read = |member| {
+        let member: &Member = member;
+        let mut label = String::new();
+        text::label(&mut label, "backend", member.id().as_str());
+        Read { member, label }
+    };
+    let members: Vec<_> = members.iter().map(|member| read(member)).collect();
+    GAUGES.iter().for_each(|gauge| gauge.write(&members, page));
+    FAMILIES.iter().for_each(|family| family.write(&members, page));
 }

@@ -11,6 +11,7 @@
 
 mod condition;
 mod detect;
+mod engines;
 mod exposition;
 mod hang;
 mod member;
@@ -33,7 +34,11 @@ pub use self::{
     member::{CalibrationView, ErrorView, InFlightView, LoadView, Member, MemberView, PrefixCache},
     mismatch::Mismatch,
 };
-use self::{member::Assignment, metrics::FleetCollector, probe::Target};
+use self::{
+    engines::{Engines, Seen},
+    member::Assignment,
+    probe::Target,
+};
 use crate::{
     clock,
     upstream::connect::{Connector, ConnectorError},
@@ -43,6 +48,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Fleet {
     entries: HashMap<BackendId, Entry>,
+    /// What was learned of backends in the other profiles they were in.
+    shelved: HashMap<BackendId, Vec<Shelved>>,
     roster: Roster,
     changes: channel::Sender<u64>,
     tasks: TaskTracker,
@@ -55,14 +62,31 @@ struct Entry {
     stop: CancellationToken,
 }
 
+/// An engine that a backend was before its profile changed.
+#[derive(Debug)]
+struct Shelved {
+    backend: Arc<Backend>,
+    state: Arc<BackendState>,
+}
+
 /// The members of the fleet, for whoever wants to look. Clones see the same fleet.
 #[derive(Debug, Clone, Default)]
-pub struct Roster(Arc<ArcSwap<Vec<Arc<Member>>>>);
+pub struct Roster {
+    members: Arc<ArcSwap<Vec<Arc<Member>>>>,
+    /// Sums of the engines' own metrics.
+    engines: Arc<Engines>,
+}
 
 impl Roster {
     /// The members, in the configuration's order.
     pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
-        self.0.load_full()
+        self.members.load_full()
+    }
+
+    /// Writes the members' metrics onto a page.
+    pub fn write_metrics(&self, page: &mut String) {
+        metrics::write(&self.members(), page);
+        self.engines.write(page);
     }
 }
 
@@ -88,19 +112,11 @@ pub enum FleetErrorReason {
 }
 
 impl Fleet {
-    /// An empty fleet. Its tasks run in `tasks` until `stop`; its metrics are registered in `registry`.
-    ///
-    /// # Errors
-    /// When the registry has metrics of these names already.
-    pub fn new(
-        tasks: TaskTracker,
-        stop: CancellationToken,
-        registry: &prometheus::Registry,
-    ) -> prometheus::Result<Self> {
-        let roster = Roster::default();
-        registry.register(Box::new(FleetCollector::new(roster.clone())?))?;
+    /// An empty fleet. Its tasks run in `tasks` until `stop`.
+    pub fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
         let changes = channel::Sender::new(0);
-        Ok(Self { entries: HashMap::new(), roster, changes, tasks, stop })
+        let roster = Roster::default();
+        Self { entries: HashMap::new(), shelved: HashMap::new(), roster, changes, tasks, stop }
     }
 
     /// Makes the fleet what `config` says: watches new backends, lets go of those that left, and keeps the state of
@@ -120,19 +136,25 @@ impl Fleet {
         let mut members = Vec::with_capacity(assignments.len());
         for assignment in assignments {
             let id = assignment.backend.id.clone();
-            let kept = before.remove(&id).and_then(|entry| entry.keep(&assignment.backend));
-            let entry = match kept {
-                Some(entry) => {
+            let entry = match before.remove(&id) {
+                Some(entry) if same_engine(&entry.member.backend(), &assignment.backend) => {
                     entry.member.assign(assignment);
                     entry
                 }
-                None => self.start(assignment),
+                Some(entry) => {
+                    let state = self.shelve(&entry.member, &assignment.backend);
+                    entry.let_go();
+                    self.start(assignment, state)
+                }
+                None => self.start(assignment, None),
             };
             members.push(entry.member.clone());
             self.entries.insert(id, entry);
         }
         before.into_values().for_each(Entry::let_go);
-        self.roster.0.store(Arc::new(members));
+        self.shelved.retain(|id, _| self.entries.contains_key(id));
+        self.roster.members.store(Arc::new(members));
+        self.roster.engines.choose(&config.telemetry.engine_metrics);
         Ok(())
     }
 
@@ -180,43 +202,61 @@ impl Fleet {
         })
     }
 
-    fn start(&self, assignment: Assignment) -> Entry {
-        let member = Arc::new(Member::new(assignment, Arc::new(BackendState::new(None)), clock::now()));
+    /// Keeps what was learned of a backend in the profile it leaves; what is known of it in the one it comes into, if it was there
+    /// before.
+    fn shelve(&mut self, leaving: &Member, coming: &Backend) -> Option<Arc<BackendState>> {
+        leaving.drain(clock::now());
+        let shelf = self.shelved.entry(coming.id.clone()).or_default();
+        let before = Shelved { backend: leaving.backend(), state: leaving.state().clone() };
+        shelf.retain(|other| !same_engine(&other.backend, &before.backend));
+        shelf.push(before);
+        // In a profile that it may not be in any more, or on other hardware, it does not come back.
+        shelf.retain(|other| comes_back(&other.backend, coming));
+        let at = shelf.iter().position(|other| same_engine(&other.backend, coming))?;
+        let state = shelf.swap_remove(at).state;
+        state.returns();
+        Some(state)
+    }
+
+    fn start(&self, assignment: Assignment, state: Option<Arc<BackendState>>) -> Entry {
+        let state = state.unwrap_or_else(|| Arc::new(BackendState::new(None)));
+        let member = Arc::new(Member::new(assignment, state, clock::now()));
         let stop = self.stop.child_token();
         let (tasks, changes) = (self.tasks.clone(), self.changes.clone());
-        self.tasks.spawn(watch::watch(member.clone(), tasks, changes, stop.clone()));
+        let seen = Seen::new(self.roster.engines.clone());
+        self.tasks.spawn(watch::watch(member.clone(), seen, tasks, changes, stop.clone()));
         Entry { member, stop }
     }
 }
 
 impl Entry {
-    /// The entry, if `backend` is the engine it is for; else it is let go.
-    fn keep(self, backend: &Backend) -> Option<Self> {
-        if same_engine(&self.member.backend(), backend) {
-            return Some(self);
-        }
-        self.let_go();
-        None
-    }
-
     fn let_go(self) {
         self.stop.cancel();
     }
 }
 
+/// Whether a backend that is `now` so may become what it was: by its profile alone, and where it says that it may.
+fn comes_back(before: &Backend, now: &Backend) -> bool {
+    let listed = match &before.profile {
+        Declared::Is(profile) => now.profiles.contains(profile),
+        Declared::Detect => false,
+    };
+    listed && same_place(before, now)
+}
+
 /// Whether two backends are the same engine: what was learned of one holds for the other.
 fn same_engine(a: &Backend, b: &Backend) -> bool {
+    a.url == b.url && a.profile == b.profile && same_place(a, b)
+}
+
+/// Whether two backends are the same model on the same hardware.
+fn same_place(a: &Backend, b: &Backend) -> bool {
     let same_hardware = match (&a.hardware, &b.hardware) {
         (Some(a), Some(b)) => a.id == b.id && a.count == b.count && a.facts == b.facts,
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    same_hardware
-        && a.id == b.id
-        && a.url == b.url
-        && a.model == b.model
-        && a.profile == b.profile
-        && a.api_key == b.api_key
+    same_hardware && a.id == b.id && a.model == b.model && a.api_key == b.api_key
 }
 
 /// Whether connections to one are connections to the other.

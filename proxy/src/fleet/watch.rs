@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     condition::{Change, Check, Condition},
     detect::{DetectError, Detected, detect, is_sleeping},
+    engines::{Group, Seen},
     hang::{EngineWork, Own},
     member::{Failure, Member, PrefixCache, Report, ScrapeResult, availability_name},
     mismatch::{Mismatch, mismatches},
@@ -29,11 +30,12 @@ const METRICS_LIMIT: usize = 4 << 20;
 /// Watches `member` until `stop`, and leaves it draining.
 pub(super) async fn watch(
     member: Arc<Member>,
+    seen: Seen,
     tasks: TaskTracker,
     changes: watch::Sender<u64>,
     stop: CancellationToken,
 ) {
-    let watcher = Watcher::new(member.clone(), changes);
+    let watcher = Watcher::new(member.clone(), seen, changes);
     stop.run_until_cancelled(Box::pin(watcher.run(&tasks))).await;
     member.drain(clock::now());
 }
@@ -46,6 +48,8 @@ struct Watcher {
     round_trip: RoundTrip,
     /// What the last good metrics page said.
     page: Option<Scrape>,
+    /// What of its own metrics has been summed up.
+    seen: Seen,
     /// Whether the last answer to a scrape had no vLLM metrics.
     no_metrics: bool,
     /// The first detection waits for the first scrape, which tells the cache's size.
@@ -56,7 +60,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(member: Arc<Member>, changes: watch::Sender<u64>) -> Self {
+    fn new(member: Arc<Member>, seen: Seen, changes: watch::Sender<u64>) -> Self {
         let condition = Condition::new(clock::now());
         Self {
             member,
@@ -64,6 +68,7 @@ impl Watcher {
             condition,
             round_trip: RoundTrip::default(),
             page: None,
+            seen,
             no_metrics: false,
             scraped_once: false,
             detect_again: false,
@@ -149,8 +154,14 @@ impl Watcher {
         let result = match answer {
             Ok(answer) if answer.status == StatusCode::NOT_FOUND => ScrapeResult::Absent,
             Ok(answer) if answer.status.is_success() => {
-                match Scrape::parse(&String::from_utf8_lossy(&answer.body)) {
-                    Some(page) => self.take_page(page),
+                let text = String::from_utf8_lossy(&answer.body);
+                match Scrape::parse(&text) {
+                    Some(page) => {
+                        if let Some(group) = self.group() {
+                            self.seen.page(&text, group);
+                        }
+                        self.take_page(page)
+                    }
                     None => ScrapeResult::Absent,
                 }
             }
@@ -169,9 +180,21 @@ impl Watcher {
                 }
             }
         };
+        if !matches!(result, ScrapeResult::Ok | ScrapeResult::Incomplete) {
+            self.seen.gone();
+        }
         self.no_metrics = result == ScrapeResult::Absent;
         self.detect_again |= !std::mem::replace(&mut self.scraped_once, true);
         self.member.counters.scraped(result);
+    }
+
+    /// What the engine's own metrics are summed up by: the configuration's names, not those on its page. `None` while nobody
+    /// knows what it serves.
+    fn group(&self) -> Option<Group> {
+        let assignment = self.member.assignment();
+        let detected = || Some(self.member.detected()?.served.first()?.id.clone());
+        let model = assignment.served_name.clone().or_else(detected)?;
+        Some(Group { model, profile: assignment.backend.profile_name().to_owned() })
     }
 
     fn take_page(&mut self, page: Scrape) -> ScrapeResult {
@@ -267,6 +290,9 @@ impl Watcher {
 
     fn changed(&mut self, Change { from, to }: Change) {
         self.member.found_to_be(to);
+        if to == Availability::Down {
+            self.seen.gone();
+        }
         // After an outage or a sleep another engine may stand there.
         let back = matches!(from, Availability::Down | Availability::Asleep);
         self.detect_again |= back;

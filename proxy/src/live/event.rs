@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gearshift_config::{BackendId, Objective, RouteId, Slo};
 use gearshift_perfdb::Facts;
 use gearshift_selector::{
-    Decision, Entrant, ModelState, Moment, RequestFacts, Usage, Work,
+    Decision, Entrant, ModelState, Moment, RequestFacts, Typical, Usage, Work,
     window::{Arrival, Departure, SeenPrefixes},
 };
 use http::HeaderValue;
@@ -56,6 +56,10 @@ pub struct Decided {
     pub bundle: Option<Arc<str>>,
     /// Age of the chosen one's scraped load, seconds.
     pub load_age_s: Option<f64>,
+    /// The network's round trip to the chosen one, seconds.
+    pub round_trip_s: f64,
+    /// What requests to the model usually look like.
+    pub typical: Typical,
     /// Whether the answer was to be streamed.
     pub stream: bool,
     /// Sequences asked for.

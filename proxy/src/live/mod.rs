@@ -15,6 +15,7 @@
 mod consumer;
 mod event;
 mod rows;
+mod served;
 mod store;
 mod windows;
 

@@ -91,20 +91,11 @@ fn row(ended: &Ended, context: String, wall: Wall) -> Option<Observation> {
 }
 
 fn load(entrant: &Entrant, decided: &Decided) -> Load {
-    let load = entrant.load.unwrap_or_default();
-    Load {
-        sequences: load.sequences,
-        decoding: load.decoding,
-        prefill_tokens: load.prefill_tokens,
-        decode_tokens: load.decode_tokens,
-        context_tokens: load.context_tokens,
-        full_at: load.full_at,
-        age_s: decided.load_age_s,
-    }
+    Load { age_s: decided.load_age_s, ..entrant.load.unwrap_or_default().into() }
 }
 
 /// Times of whole answers alone, from the start of the attempt: what came before is not the engine's.
-fn outcome(ended: &Ended, decided: &Decided) -> Outcome {
+pub(super) fn outcome(ended: &Ended, decided: &Decided) -> Outcome {
     let end = &ended.end;
     if end.outcome != metrics::Outcome::Ok {
         return Outcome { requests: 1, failed: 1, ..Outcome::default() };
@@ -138,10 +129,13 @@ fn live(ended: &Ended, decided: &Decided, engine: &Engine) -> Live {
         bundle: decided.bundle.as_deref().map(str::to_owned),
         fallback: decision.fallback.map(|reason| reason.as_str().to_owned()),
         considered: decision.considered,
+        sequences: Some(decided.sequences),
+        round_trip_s: Some(decided.round_trip_s),
+        typical: Some(decided.typical),
         propensity: decision.propensity,
         explored: decision.explored,
-        prediction: prediction(decided),
-        candidates: candidates(decided),
+        prediction: Prediction::of(decision),
+        candidates: Candidates::of(&decided.field, |index| name(decided, index)),
         ended: match end.outcome {
             metrics::Outcome::Ok => Ending::Ok,
             metrics::Outcome::ClientError => Ending::ClientError,
@@ -155,44 +149,6 @@ fn live(ended: &Ended, decided: &Decided, engine: &Engine) -> Live {
     }
 }
 
-fn prediction(decided: &Decided) -> Option<Prediction> {
-    let prediction = decided.decision.chosen.prediction?;
-    let decode_tokens = f64::from(decided.decision.expected_output_tokens.max(1)) - 1.0;
-    Some(Prediction {
-        ttft_s: prediction.ttft_s,
-        tpot_s: prediction.tpot_s,
-        e2e_s: prediction.e2e_s,
-        prior_ttft_s: prediction.prior_ttft_s,
-        prior_tpot_s: prediction.prior_tpot_s,
-        prior_e2e_s: decode_tokens.mul_add(prediction.prior_tpot_s, prediction.prior_ttft_s),
-        learned_ttft_factor: prediction.learned.map(|learned| learned.ttft_factor),
-        learned_tpot_factor: prediction.learned.map(|learned| learned.tpot_factor),
-        learned_confidence: prediction.learned.map(|learned| learned.confidence),
-    })
-}
-
-fn candidates(decided: &Decided) -> Candidates {
-    let field = &decided.field;
-    let name = |entrant: &Entrant| {
-        decided
-            .engines
-            .get(entrant.index)
-            .map_or_else(String::new, |engine| engine.backend.as_str().to_owned())
-    };
-    let each = |of: fn(&Entrant) -> f64| field.iter().map(of).collect::<Vec<_>>();
-    Candidates {
-        backends: field.iter().map(name).collect(),
-        scores: each(|one| one.score.into()),
-        meets: each(|one| f64::from(u8::from(one.meets))),
-        ttft_s: each(|one| one.ttft_s.into()),
-        tpot_s: each(|one| one.tpot_s.into()),
-        e2e_s: each(|one| one.e2e_s.into()),
-        cached_tokens: each(|one| one.cached_tokens.into()),
-        sequences: each(|one| one.load.map_or(f64::NAN, |load| load.sequences)),
-        decoding: each(|one| one.load.map_or(f64::NAN, |load| load.decoding)),
-        prefill_tokens: each(|one| one.load.map_or(f64::NAN, |load| load.prefill_tokens)),
-        decode_tokens: each(|one| one.load.map_or(f64::NAN, |load| load.decode_tokens)),
-        context_tokens: each(|one| one.load.map_or(f64::NAN, |load| load.context_tokens)),
-        full_at: each(|one| one.load.and_then(|load| load.full_at).unwrap_or(f64::NAN)),
-    }
+fn name(decided: &Decided, index: usize) -> String {
+    decided.engines.get(index).map_or_else(String::new, |engine| engine.backend.as_str().to_owned())
 }

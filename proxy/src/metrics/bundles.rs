@@ -83,6 +83,7 @@ impl BundleMetrics {
         self.loads.with_label_values(&["dropped"]).inc();
         // Absent is what is wanted.
         let _ = self.active.remove_label_values(&[bundle]);
+        let _ = self.created.remove_label_values(&[bundle]);
         self.candidates.set(0);
         self.last_ok.set(0);
     }

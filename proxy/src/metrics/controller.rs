@@ -66,8 +66,13 @@ impl ControllerMetrics {
             gains: register(registry, GaugeVec::new(gains, &["backend", "profile"])?)?,
             paused: register(registry, paused)?,
         };
+        // There from the start: what begins with its first event has not increased by it.
         for outcome in Outcome::ALL {
             drop(families.switches.with_label_values(&[outcome.as_str()]));
+            drop(families.switch_seconds.with_label_values(&[outcome.as_str()]));
+        }
+        for step in Step::ALL {
+            drop(families.step_seconds.with_label_values(&[step.as_str()]));
         }
         Ok(families)
     }
@@ -86,6 +91,12 @@ impl ControllerMetrics {
     /// An engine was started outside of switches.
     pub fn started(&self, backend: &str) {
         self.starts.with_label_values(&[backend]).inc();
+    }
+
+    /// Nobody starts engines of this backend any more.
+    pub fn left(&self, backend: &str) {
+        // Absent is what is wanted.
+        let _ = self.starts.remove_label_values(&[backend]);
     }
 
     /// A plan was made; the gains it saw, by backend and profile.

@@ -81,9 +81,9 @@ impl Decisions {
 
     pub(super) fn children(&self, route: &str) -> DecisionMetrics {
         let made = |fallback| self.made.with_label_values(&[route, fallback]);
-        let [a, b, c, d, e, f, g] = Fallback::ALL.map(|fallback| made(fallback.as_str()));
+        let [a, b, c, d, e, f, g, h] = Fallback::ALL.map(|fallback| made(fallback.as_str()));
         DecisionMetrics {
-            made: [made("none"), a, b, c, d, e, f, g],
+            made: [made("none"), a, b, c, d, e, f, g, h],
             confidence: self.confidence.with_label_values(&[route]),
             predicted: CHOICES.map(|choice| self.predicted.with_label_values(&[route, choice])),
         }

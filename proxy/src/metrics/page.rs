@@ -1,24 +1,14 @@
-//! The page that Prometheus reads.
+//! Families of the `prometheus` crate on the page that Prometheus reads.
 //!
-//! The crate's own encoder writes name, labels and bound of every bucket anew, each with a check for what must be escaped;
-//! at 1,000 backends, whose histograms are nine tenths of the page, that took longer than all else (`benches/scrape.rs`).
-
-use std::fmt::Write as _;
+//! Those that grow with the fleet are not of the crate and write themselves: [`Histograms`](super::histograms) and the fleet's own.
 
 use prometheus::proto::{Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-/// Renders families in Prometheus' text format, version 0.0.4.
-pub fn page(families: &[MetricFamily]) -> String {
-    /// Of a line, about.
-    const BYTES: usize = 110;
-    let lines_of = |family: &MetricFamily| {
-        let buckets =
-            family.get_metric().first().map_or(0, |metric| metric.get_histogram().get_bucket().len());
-        family.get_metric().len() * if buckets == 0 { 1 } else { buckets + 3 }
-    };
-    // Megabytes on a large fleet: better asked for once than grown into.
-    let lines: usize = families.iter().map(lines_of).sum();
-    let mut page = Page { text: String::with_capacity(lines * BYTES), ..Page::default() };
+use super::text;
+
+/// Writes families after what `text` holds, in Prometheus' text format, version 0.0.4.
+pub(super) fn page(families: &[MetricFamily], text: String) -> String {
+    let mut page = Page { text, ..Page::default() };
     for family in families {
         page.family(family);
     }
@@ -44,15 +34,7 @@ impl Page {
             // Nobody here makes them.
             MetricType::SUMMARY | MetricType::UNTYPED => return,
         };
-        self.text.push_str("# HELP ");
-        self.text.push_str(name);
-        self.text.push(' ');
-        push_escaped(&mut self.text, family.help(), false);
-        self.text.push_str("\n# TYPE ");
-        self.text.push_str(name);
-        self.text.push(' ');
-        self.text.push_str(kind_name);
-        self.text.push('\n');
+        text::head(&mut self.text, name, family.help(), kind_name);
         self.bounds.clear();
         for metric in family.get_metric() {
             self.metric(name, kind, metric);
@@ -71,15 +53,7 @@ impl Page {
 
     fn read_labels(&mut self, labels: &[LabelPair]) {
         self.labels.clear();
-        for label in labels {
-            if !self.labels.is_empty() {
-                self.labels.push(',');
-            }
-            self.labels.push_str(label.name());
-            self.labels.push_str("=\"");
-            push_escaped(&mut self.labels, label.value(), true);
-            self.labels.push('"');
-        }
+        labels.iter().for_each(|label| text::label(&mut self.labels, label.name(), label.value()));
     }
 
     fn histogram(&mut self, name: &str, histogram: &Histogram) {
@@ -121,45 +95,12 @@ impl Page {
 
     fn count(&mut self, name: &str, part: &str, label: &str, value: u64) {
         self.series(name, part, label);
-        // Most buckets of most children are empty.
-        if value == 0 {
-            self.text.push('0');
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(self.text, "{value}");
-        }
-        self.text.push('\n');
+        text::count(&mut self.text, value);
     }
 
     fn sample(&mut self, name: &str, part: &str, label: &str, value: f64) {
         self.series(name, part, label);
-        if value == 0.0 {
-            self.text.push('0');
-        } else if value == f64::INFINITY {
-            self.text.push_str("+Inf");
-        } else if value == f64::NEG_INFINITY {
-            self.text.push_str("-Inf");
-        } else {
-            let _ = write!(self.text, "{value}");
-        }
-        self.text.push('\n');
-    }
-}
-
-/// Backslashes and line ends, and in labels quotes, must not stand as they are.
-fn push_escaped(text: &mut String, raw: &str, quoted: bool) {
-    let special = |c: char| c == '\\' || c == '\n' || (quoted && c == '"');
-    if !raw.contains(special) {
-        text.push_str(raw);
-        return;
-    }
-    for c in raw.chars() {
-        match c {
-            '\n' => text.push_str("\\n"),
-            '\\' => text.push_str("\\\\"),
-            '"' if quoted => text.push_str("\\\""),
-            other => text.push(other),
-        }
+        text::number(&mut self.text, value);
     }
 }
 
@@ -196,7 +137,7 @@ mod tests {
             observed in prop::collection::vec(0.0_f64..1e3, 0..9),
         ) {
             let families = registry(&[&a, &b], &values, &observed).gather();
-            prop_assert_eq!(page(&families), TextEncoder::new().encode_to_string(&families).unwrap());
+            prop_assert_eq!(page(&families, String::new()), TextEncoder::new().encode_to_string(&families).unwrap());
         }
     }
 
@@ -205,7 +146,7 @@ mod tests {
         for (value, text) in
             [(f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN"), (-0.5, "-0.5")]
         {
-            let page = page(&registry(&["x", "y"], &[value], &[]).gather());
+            let page = page(&registry(&["x", "y"], &[value], &[]).gather(), String::new());
             assert!(page.contains(&format!("g{{a=\"x\",b=\"y\"}} {text}\n")), "{page}");
         }
     }

@@ -1,12 +1,15 @@
 //! Metric families of forwarded requests, by route, model and backend.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use gearshift_config::Slo;
 use gearshift_selector::{Prediction, Usage};
-use prometheus::{Counter, Histogram, IntCounter, IntCounterVec, Registry};
+use prometheus::{Counter, IntCounter, IntCounterVec, Registry};
 
-use super::family::{self, CounterVecF64, HistogramVec};
+use super::{
+    family::{self, CounterVecF64},
+    histograms::{Histogram, Histograms},
+};
 
 /// Upper bounds in seconds from 1 ms to 600 s, 2–2.5× apart: fine enough for quantiles, few enough to scrape.
 const LATENCY_BUCKETS: &[f64] = &[
@@ -59,11 +62,11 @@ const RESULTS: [&str; 2] = ["met", "missed"];
 #[derive(Debug)]
 pub(super) struct Rides {
     requests: IntCounterVec,
-    ttft: HistogramVec,
-    tpot: HistogramVec,
-    duration: HistogramVec,
+    ttft: Histograms,
+    tpot: Histograms,
+    duration: Histograms,
     tokens: IntCounterVec,
-    accuracy: HistogramVec,
+    accuracy: Histograms,
     slo: IntCounterVec,
     cost: CounterVecF64,
     energy: CounterVecF64,
@@ -73,13 +76,13 @@ pub(super) struct Rides {
 #[derive(Debug)]
 pub struct RideMetrics {
     outcomes: [IntCounter; 5],
-    ttft: Histogram,
-    tpot: Histogram,
-    duration: Histogram,
+    ttft: Arc<Histogram>,
+    tpot: Arc<Histogram>,
+    duration: Arc<Histogram>,
     /// In the order of [`TOKENS`].
     tokens: [IntCounter; 3],
     /// Measured over predicted, in the order of [`TARGETS`].
-    accuracy: [Histogram; 3],
+    accuracy: [Arc<Histogram>; 3],
     /// The route's limits and the counters of requests that met and missed them; `None` where it has none.
     slo: Option<(Slo, [IntCounter; 2])>,
     cost: Counter,
@@ -164,10 +167,9 @@ fn missed(slo: &Slo, times: [Option<f64>; 3]) -> bool {
 
 impl Rides {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let labels = ["route", "model", "backend"];
-        let times = |name, help, buckets: &[f64]| family::histograms(registry, name, help, &labels, buckets);
-        let counters =
-            |name, help, more| family::counters(registry, name, help, &[labels.as_slice(), &[more]].concat());
+        const LABELS: &[&str] = &["route", "model", "backend"];
+        let times = |name, help, bounds| Histograms::new(name, help, LABELS, bounds);
+        let counters = |name, help, more| family::counters(registry, name, help, &[LABELS, &[more]].concat());
         Ok(Self {
             requests: counters(
                 "gearshift_requests_total",
@@ -178,29 +180,28 @@ impl Rides {
                 "gearshift_time_to_first_token_seconds",
                 "From the request's arrival to the first output of a streamed response.",
                 LATENCY_BUCKETS,
-            )?,
+            ),
             tpot: times(
                 "gearshift_time_per_output_token_seconds",
                 "Mean time per output token after the first, of a streamed response.",
                 TOKEN_BUCKETS,
-            )?,
+            ),
             duration: times(
                 "gearshift_request_duration_seconds",
                 "From the request's arrival to the end of a whole response.",
                 LATENCY_BUCKETS,
-            )?,
+            ),
             tokens: counters(
                 "gearshift_tokens_total",
                 "Tokens of whole responses, by the engine's count or, for output, by counting events; `cached` are those of the prompt that its prefix cache held.",
                 "kind",
             )?,
-            accuracy: family::histograms(
-                registry,
+            accuracy: Histograms::new(
                 "gearshift_measured_over_predicted_ratio",
                 "Measured time over the time predicted when the backend was chosen, the end to end for the output that came.",
                 &["model", "backend", "target"],
                 RATIO_BUCKETS,
-            )?,
+            ),
             slo: counters(
                 "gearshift_slo_requests_total",
                 "Whole responses on routes with limits, by whether all of them were kept.",
@@ -210,13 +211,13 @@ impl Rides {
                 registry,
                 "gearshift_estimated_cost_usd_total",
                 "Cost of whole responses as estimated at the decision: price times the request's share of the engine's time.",
-                &labels,
+                LABELS,
             )?,
             energy: family::sums(
                 registry,
                 "gearshift_estimated_energy_joules_total",
                 "Energy of whole responses as estimated at the decision by a linear power model; not measured.",
-                &labels,
+                LABELS,
             )?,
         })
     }
@@ -228,15 +229,20 @@ impl Rides {
         let limited = *slo != Slo::default();
         RideMetrics {
             outcomes: Outcome::ALL.map(|outcome| counter(&self.requests, outcome.as_str())),
-            ttft: self.ttft.with_label_values(&labels),
-            tpot: self.tpot.with_label_values(&labels),
-            duration: self.duration.with_label_values(&labels),
+            ttft: self.ttft.child(&labels),
+            tpot: self.tpot.child(&labels),
+            duration: self.duration.child(&labels),
             tokens: TOKENS.map(|kind| counter(&self.tokens, kind)),
-            accuracy: TARGETS.map(|target| self.accuracy.with_label_values(&[model, backend, target])),
+            accuracy: TARGETS.map(|target| self.accuracy.child(&[model, backend, target])),
             slo: limited.then(|| (*slo, RESULTS.map(|result| counter(&self.slo, result)))),
             cost: self.cost.with_label_values(&labels),
             energy: self.energy.with_label_values(&labels),
         }
+    }
+
+    /// Writes the families that the registry has not.
+    pub(super) fn write(&self, page: &mut String) {
+        [&self.ttft, &self.tpot, &self.duration, &self.accuracy].iter().for_each(|family| family.write(page));
     }
 
     /// Removes the children of one route and backend; absent ones are what is wanted.
@@ -248,9 +254,7 @@ impl Rides {
         Outcome::ALL.iter().for_each(|outcome| counters(&self.requests, outcome.as_str()));
         TOKENS.iter().for_each(|kind| counters(&self.tokens, kind));
         RESULTS.iter().for_each(|result| counters(&self.slo, result));
-        for family in [&self.ttft, &self.tpot, &self.duration] {
-            let _ = family.remove_label_values(&labels);
-        }
+        [&self.ttft, &self.tpot, &self.duration].iter().for_each(|family| family.remove(&labels));
         for family in [&self.cost, &self.energy] {
             let _ = family.remove_label_values(&labels);
         }
@@ -258,9 +262,7 @@ impl Rides {
 
     /// Removes the children of a model on a backend that no route leads to any more.
     pub(super) fn forget_accuracy(&self, model: &str, backend: &str) {
-        for target in TARGETS {
-            let _ = self.accuracy.remove_label_values(&[model, backend, target]);
-        }
+        TARGETS.iter().for_each(|target| self.accuracy.remove(&[model, backend, target]));
     }
 }
 

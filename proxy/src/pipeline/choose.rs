@@ -94,7 +94,8 @@ fn on_record(
     began: Moment,
 ) -> Box<Decided> {
     let Inspected { model, facts, tried, .. } = inspected;
-    let scraped = model.group.backends()[decision.chosen.index].state.scraped();
+    let backend = &model.group.backends()[decision.chosen.index];
+    let scraped = backend.state.scraped();
     Box::new(Decided {
         request: inspected.id.0.clone(),
         at: began,
@@ -103,6 +104,8 @@ fn on_record(
         engines: model.engines.clone(),
         bundle: model.bundle.clone(),
         load_age_s: scraped.map(|load| began.seconds_since(load.at)),
+        round_trip_s: backend.state.round_trip_s(),
+        typical: backend.model_state.typical(),
         stream: facts.stream,
         sequences: facts.sequences,
         attempt: u32::try_from(tried.len()).unwrap_or(u32::MAX).saturating_add(1),

@@ -1,7 +1,9 @@
 //! Forward: send the request to the chosen backend and wait for its response head.
 
 use gearshift_config::UpstreamProtocol;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery,
+};
 use http_body_util::Full;
 
 use super::{Failure, choose::Chosen, inspect::Inspected};
@@ -9,6 +11,7 @@ use crate::{
     clock,
     error::Reason,
     snapshot::Upstream,
+    telemetry::TRACEPARENT,
     upstream::{
         RequestBody,
         body::UpstreamBody,
@@ -22,6 +25,7 @@ pub(super) async fn forward(
     worker: &Worker,
     inspected: &Inspected,
     chosen: &Chosen,
+    traceparent: Option<&HeaderValue>,
 ) -> Result<Response<UpstreamBody>, Failure> {
     let index = chosen.decision.chosen.index;
     let upstream = &inspected.model.targets[index].upstream;
@@ -35,7 +39,7 @@ pub(super) async fn forward(
     };
     let pool = worker.pools.of(upstream);
     let state = &inspected.model.group.backends()[index].state;
-    let answer = pool.send(|| request(upstream, uri.clone(), inspected), patience).await;
+    let answer = pool.send(|| request(upstream, uri.clone(), inspected, traceparent), patience).await;
     if answer.as_ref().is_ok_and(refused) {
         // A refusal is quick: unless it counted, the backend would look idle, and get ever more.
         state.record_failure(clock::now());
@@ -103,13 +107,21 @@ fn uri(upstream: &Upstream, client: &Uri) -> Result<Uri, String> {
     }
 }
 
-fn request(upstream: &Upstream, uri: Uri, inspected: &Inspected) -> Request<RequestBody> {
+fn request(
+    upstream: &Upstream,
+    uri: Uri,
+    inspected: &Inspected,
+    traceparent: Option<&HeaderValue>,
+) -> Request<RequestBody> {
     let mut request = Request::new(Full::new(inspected.body.clone()));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = inspected.head.headers.clone();
     let headers: &mut HeaderMap = request.headers_mut();
     if let Some(authorization) = &upstream.authorization {
         headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    if let Some(traceparent) = traceparent {
+        headers.insert(TRACEPARENT, traceparent.clone());
     }
     match upstream.connector.protocol() {
         UpstreamProtocol::Http1 => {

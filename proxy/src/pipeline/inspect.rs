@@ -15,6 +15,7 @@ use crate::{
     live::Report,
     request::{body, body::BodyLimits, envelope::Envelope, form, prompt, splice},
     snapshot::{Model, Snapshot},
+    telemetry::Asked,
     worker::Worker,
 };
 
@@ -93,6 +94,16 @@ fn report(worker: &Worker, reading: &Reading, arrived: Moment) -> Option<Report>
 }
 
 impl Inspected {
+    /// What it asks for, for those who are told of it.
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            model: self.model.clone(),
+            route: self.snapshot.routes[self.route].route.clone(),
+            stream: self.facts.stream,
+            max_tokens: self.facts.max_tokens,
+        }
+    }
+
     /// Rules out the backend that just failed, or gives up with its failure.
     pub(super) fn exclude(
         &mut self,

@@ -15,8 +15,9 @@ mod inspect;
 mod record;
 mod relay;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -26,9 +27,12 @@ pub use self::{
     relay::{CutError, RelayBody},
 };
 use crate::{
+    clock,
     endpoint::{self, Target},
     error::{ProxyError, Reason},
     listing,
+    snapshot::Snapshot,
+    telemetry::Trail,
     worker::Worker,
 };
 
@@ -36,44 +40,64 @@ use crate::{
 pub type ProxyResponse = Response<RelayBody>;
 
 /// Answers one request; errors become responses here and nowhere else.
-pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> ProxyResponse {
+pub async fn answer(worker: Rc<Worker>, mut request: Request<Incoming>) -> ProxyResponse {
     let dialect = endpoint::dialect(request.uri().path());
     let id = admit::request_id(&request);
-    match ride(&worker, request, id.clone()).await {
+    let snapshot = worker.snapshot();
+    let telemetry = &snapshot.config.telemetry;
+    let mut trail = Trail::begin(&worker, telemetry, &mut request, &id.0, clock::now());
+    match ride(&worker, snapshot, request, id.clone(), &mut trail).await {
         Ok(response) => response,
         Err(error) => {
             worker.shared.metrics.error(error.reason);
             tracing::info!(request_id = %id, reason = error.reason.as_str(), "{error}");
-            error.to_response(dialect).map(RelayBody::whole)
+            let mut response = error.to_response(dialect).map(RelayBody::whole);
+            trail.refused(error.reason);
+            trail.explain(response.headers_mut());
+            response
         }
     }
 }
 
 async fn ride(
     worker: &Rc<Worker>,
+    snapshot: Arc<Snapshot>,
     request: Request<Incoming>,
     id: RequestId,
+    trail: &mut Trail,
 ) -> Result<ProxyResponse, ProxyError> {
-    let snapshot = worker.snapshot();
     let endpoint = match endpoint::resolve(request.method(), request.uri().path()) {
         Target::Forward(endpoint) => endpoint,
-        Target::ListModels => return Ok(listing::all(&snapshot).map(RelayBody::whole)),
-        Target::DescribeModel(name) => {
-            return listing::one(&snapshot, name).map(|one| one.map(RelayBody::whole));
+        Target::ListModels => return Ok(own(listing::all(&snapshot), trail)),
+        Target::DescribeModel(name) => return listing::one(&snapshot, name).map(|one| own(one, trail)),
+        Target::Health => {
+            // Asked every second by whoever balances the load.
+            trail.forget();
+            return Ok(listing::health(&worker.shared).map(RelayBody::whole));
         }
-        Target::Health => return Ok(listing::health(&worker.shared).map(RelayBody::whole)),
         Target::WrongMethod(right) => return Err(admit::wrong_method(&request, right)),
         Target::Unknown => return Err(admit::unknown_path(&request)),
     };
     let admitted = admit::admit(worker, snapshot, endpoint, request, id)?;
     let mut inspected = inspect::inspect(worker, admitted).await?;
+    trail.asked(|| inspected.asked());
     loop {
         let chosen = choose::choose(worker, &inspected)?;
-        match forward::forward(worker, &inspected, &chosen).await {
-            Ok(response) => return Ok(relay::relay(inspected, chosen, response)),
-            Err(failure) => inspected.exclude(worker, chosen, failure)?,
+        let traceparent = trail.chosen(&chosen.decision, chosen.flight.started());
+        match forward::forward(worker, &inspected, &chosen, traceparent.as_ref()).await {
+            Ok(response) => return Ok(relay::relay(inspected, chosen, response, std::mem::take(trail))),
+            Err(failure) => {
+                trail.failed(failure.error.reason);
+                inspected.exclude(worker, chosen, failure)?;
+            }
         }
     }
+}
+
+/// Gearshift's own answer.
+fn own(response: Response<Bytes>, trail: &mut Trail) -> ProxyResponse {
+    trail.answered(response.status());
+    response.map(RelayBody::whole)
 }
 
 /// A backend that gave no response the client should see.

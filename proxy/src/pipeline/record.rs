@@ -9,8 +9,10 @@ use super::admit::RequestId;
 use crate::{
     admission::Permit,
     clock,
+    error::Reason,
     live::{Decided, End, Report},
     metrics::{Answered, Outcome, RideMetrics},
+    telemetry::{Ending, Trail},
 };
 
 /// A request at a backend that has not answered yet. Dropped unsettled, it is one whose client went away.
@@ -61,6 +63,7 @@ pub(super) struct Ride {
 pub(super) struct Told {
     pub(super) report: Option<Report>,
     pub(super) decided: Option<Box<Decided>>,
+    pub(super) trail: Trail,
 }
 
 impl Ride {
@@ -132,19 +135,19 @@ impl Ride {
         self.metrics.count(outcome);
         let now = clock::now();
         self.tell(outcome, usage, now);
-        let seconds = clock::between(self.arrived, now).as_secs_f64();
-        tracing::debug!(
-            target: "gearshift::access",
-            request_id = %self.id,
-            status = self.status.as_u16(),
-            outcome = outcome.as_str(),
-            seconds,
-            output_tokens = self.output_tokens,
-        );
         Some(flight)
     }
 
     fn tell(&mut self, outcome: Outcome, usage: Option<Usage>, now: Moment) {
+        self.told.trail.end(Ending {
+            at: now,
+            status: Some(self.status),
+            outcome: outcome.as_str(),
+            reason: (outcome == Outcome::Cut).then_some(Reason::UpstreamCut),
+            first: self.first,
+            counted_tokens: self.output_tokens,
+            usage,
+        });
         let Some(report) = self.told.report.take() else { return };
         let end = End {
             arrived: self.arrived,

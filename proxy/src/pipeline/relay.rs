@@ -26,6 +26,7 @@ use crate::{
         sse::{Aligner, Tally},
         usage::Seen,
     },
+    telemetry::Trail,
     upstream::body::UpstreamBody,
 };
 
@@ -34,9 +35,11 @@ pub(super) fn relay(
     inspected: Box<Inspected>,
     chosen: Chosen,
     response: Response<UpstreamBody>,
+    trail: Trail,
 ) -> ProxyResponse {
     let (mut head, body) = response.into_parts();
     headers::prepare_response(&mut head.headers);
+    trail.explain(&mut head.headers);
     let events = is_event_stream(&head.headers) && head.status.is_success();
     if events {
         // An error event may have to be added.
@@ -44,7 +47,7 @@ pub(super) fn relay(
     }
     let inspected = *inspected;
     let Chosen { flight, waiting, decided, .. } = chosen;
-    let told = Told { report: inspected.report, decided };
+    let told = Told { report: inspected.report, decided, trail };
     let ride = Ride::new(
         flight,
         waiting.settle(),

@@ -103,6 +103,71 @@ async fn the_stream_tells_what_is_and_what_happens() {
     assert!(text.contains("\"hardware\":\"l4\""), "{text}");
 }
 
+#[tokio::test]
+async fn so_many_read_the_stream_and_no_more() {
+    let engine = Engine::start().await;
+    let proxy = Gearshift::start(Yaml::of(&[&engine])).await;
+    let follow = async || {
+        let mut client = Client::http1(proxy.admin).await;
+        let answer = client.send(request(Method::GET, "/events", "")).await;
+        (client, answer)
+    };
+    let mut readers = Vec::new();
+    for _ in 0..64 {
+        let (client, answer) = follow().await;
+        assert_eq!(answer.status(), 200);
+        readers.push((client, answer));
+    }
+    let (_, refused) = follow().await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()[header::RETRY_AFTER]),
+        (503, &"5".parse().unwrap())
+    );
+    readers.clear();
+    within("room for another", async { while follow().await.1.status() != 200 {} }).await;
+}
+
+#[tokio::test]
+async fn without_a_token_only_an_address_is_answered() {
+    let engine = Engine::start().await;
+    let proxy = Gearshift::start(Yaml::of(&[&engine])).await;
+    let ask = async |proxy: &Gearshift, path: &str, host: &str| {
+        let mut request = request(Method::GET, path, "");
+        request.headers_mut().insert(header::HOST, host.parse().unwrap());
+        request.headers_mut().insert(header::AUTHORIZATION, "Bearer open-sesame".parse().unwrap());
+        Client::http1(proxy.admin).await.send(request).await.status().as_u16()
+    };
+    let data = [
+        "/",
+        "/fleet",
+        "/config",
+        "/metrics",
+        "/decisions",
+        "/decisions/x",
+        "/events",
+        "/bundles",
+        "/workload",
+    ];
+    for host in
+        ["evil.test", "evil.test:9090", "127.0.0.1.evil.test", "localhost.evil.test:1", "[::1].evil.test"]
+    {
+        for path in data {
+            assert_eq!(ask(&proxy, path, host).await, 403, "{path} at {host}");
+        }
+    }
+    for host in ["127.0.0.1", "127.0.0.1:9090", "localhost:1", "LOCALHOST", "[::1]:9090", "[::1]"] {
+        assert_eq!(ask(&proxy, "/fleet", host).await, 200, "{host}");
+    }
+    // Files hold no data, probes tell nothing.
+    for path in ["/console/", "/livez", "/readyz"] {
+        assert_eq!(ask(&proxy, path, "evil.test").await, 200, "{path}");
+    }
+    // Who has the token need not be known by name.
+    let yaml = Yaml::of(&[&engine]).with("admin: {address: \"127.0.0.1:0\", token: open-sesame}");
+    let guarded = Gearshift::start(yaml).await;
+    assert_eq!(ask(&guarded, "/fleet", "gearshift.internal:9090").await, 200);
+}
+
 async fn post(proxy: &Gearshift, path: &str, headers: &[(&'static str, String)]) -> Answer {
     let mut request = request(Method::POST, path, "");
     for (name, value) in headers {

@@ -20,3 +20,4 @@ mod observations;
 mod protocols;
 mod relay;
 mod reload;
+mod telemetry;

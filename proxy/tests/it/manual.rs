@@ -25,6 +25,72 @@ fn help_shows_examples_and_exit_codes() {
 }
 
 #[test]
+fn every_subcommand_shows_examples_in_its_help() {
+    for name in subcommands().iter().filter(|name| *name != "help") {
+        let (code, help) = gearshift(&[name, "--help"]);
+        assert!(code == Some(0) && help.contains(&format!("Examples:\n  gearshift {name}")), "{help}");
+    }
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file("good.yaml", "backends: [{url: 'http://a'}]\n");
+    let bad = file("bad.yaml", "backends: []\n");
+    let nobody = "http://127.0.0.1:1";
+    for (arguments, expected) in [
+        (vec!["--version"], 0),
+        (vec!["check", &good], 0),
+        (vec!["check", &bad], 1),
+        (vec!["check", "--output", "json", &bad], 1),
+        (vec!["serve", "--config", &bad], 1),
+        (vec!["explain", "--admin", nobody], 1),
+        (vec!["controller", "--admin", nobody], 1),
+        (vec!["bundle", "list", "/dev/null/nowhere"], 1),
+        (vec![], 2),
+        (vec!["sevre"], 2),
+        (vec!["check"], 2),
+        (vec!["check", &good, "--output", "yaml"], 2),
+    ] {
+        assert_eq!(gearshift(&arguments).0, Some(expected), "{arguments:?}");
+    }
+}
+
+/// Every command that prints a table.
+#[test]
+fn tables_come_as_json_too() {
+    for arguments in [
+        vec!["check"],
+        vec!["advise"],
+        vec!["explain"],
+        vec!["shift"],
+        vec!["controller"],
+        vec!["controller", "status"],
+        vec!["bundle", "list"],
+        vec!["bundle", "verify"],
+        vec!["bundle", "schema"],
+    ] {
+        let (_, help) = gearshift(&[&arguments[..], &["--help"]].concat());
+        assert!(help.contains("--output <OUTPUT>"), "{arguments:?}: {help}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (code, said) = gearshift(&["bundle", "list", folder.path().to_str().unwrap(), "--output", "json"]);
+    assert_eq!((code, said.trim()), (Some(0), r#"{"bundles":[]}"#));
+}
+
+/// Nothing here is a terminal.
+#[test]
+fn there_are_no_colours_but_on_a_terminal() {
+    let (_, help) = gearshift(&["--help"]);
+    assert!(!help.contains('\u{1b}'), "{help:?}");
+}
+
+#[test]
 fn every_shell_completes_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let (code, script) = gearshift(&["completions", shell]);

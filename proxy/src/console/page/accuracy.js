@@ -2,11 +2,15 @@
 
 import { colour, digits, h, matches, percent } from "./dom.js";
 
+export const NEEDS = ["decisions"];
 const PARTS = [["ttft_s", "Time to first token"], ["tpot_s", "Time per output token"], ["e2e_s", "End to end"]];
+/** Pixels beside and below a plot for what its axes say. */
+const LEFT = 54;
+const BELOW = 44;
 
 const pairs = (state, part) => state.decisions
-  .filter((it) => it.actual && it.predicted && matches(state.filter, it.backend, it.model, it.route, it.hardware ?? "", it.profile ?? ""))
-  .map((it) => [it.predicted[part], it.actual[part], it.backend])
+  .filter((it) => it.outcome === "ok" && it.actual && it.predicted && matches(state.filter, it.backend, it.model, it.route, it.hardware ?? "", it.profile ?? ""))
+  .map((it) => [it.predicted[part], it.actual[part]])
   .filter(([predicted, actual]) => predicted > 0 && actual > 0);
 
 function median(values) {
@@ -17,15 +21,15 @@ function median(values) {
 /** The view. */
 export function draw(state) {
   return [
-    h("p", { class: "bar" }, "Each dot is one answer of those the page has seen; on the line the prediction was right. Filter to see one backend, model or route."),
+    h("p", { class: "bar" }, "Each dot is one answer of those the page has seen. On the line the prediction was right; between the thin lines it was off by less than a factor of two. Filter to see one backend, model or route."),
     h("div", { class: "plots" }, PARTS.map(([part, title]) => {
       const found = pairs(state, part);
       const ratios = found.map(([predicted, actual]) => actual / predicted);
       const error = median(ratios.map((ratio) => Math.abs(ratio - 1)));
+      const said = found.length ? `${found.length} answers · median error ${percent(error)} · actual ÷ predicted ×${digits(median(ratios))}` : "no answer yet";
       return h("figure", {},
-        h("figcaption", {}, title, h("small", {}, found.length
-          ? ` ${found.length} answers · median error ${percent(error)} · actual ÷ predicted ×${digits(median(ratios))}` : " no answers yet")),
-        h("canvas", { "data-part": part, width: 10, height: 10, role: "img", "aria-label": `${title}: predicted against actual` }));
+        h("figcaption", {}, h("b", {}, title), h("small", {}, said)),
+        h("canvas", { "data-part": part, "data-points": String(found.length), width: 10, height: 10, role: "img", "aria-label": `${title}, predicted against actual: ${said}` }));
     })),
   ];
 }
@@ -35,35 +39,45 @@ export function drawn(view, state) {
   for (const canvas of view.querySelectorAll("canvas")) plot(canvas, pairs(state, canvas.dataset.part));
 }
 
+/** Powers of ten around all values. */
+function range(points) {
+  const values = points.flat();
+  if (values.length === 0) return [-2, 1];
+  const low = Math.floor(Math.log10(Math.min(...values)));
+  return [low, Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))))];
+}
+
 function plot(canvas, points) {
   const scale = devicePixelRatio || 1;
   const size = canvas.clientWidth;
   canvas.width = canvas.height = size * scale;
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
-  pen.font = "11px system-ui";
-  const values = points.flatMap(([predicted, actual]) => [predicted, actual]);
-  const low = Math.floor(Math.log10(Math.min(...values, 0.01)));
-  const high = Math.ceil(Math.log10(Math.max(...values, low < -2 ? 10 ** (low + 1) : 1)));
-  const left = 52;
-  const room = size - left - 24;
+  pen.font = "11px system-ui, sans-serif";
+  const [low, high] = range(points);
+  const room = size - Math.max(LEFT + 8, BELOW + 8);
   const at = (value) => ((Math.log10(value) - low) / (high - low)) * room;
-  const [x, y] = [(value) => left + at(value), (value) => 8 + room - at(value)];
-  pen.strokeStyle = colour("--line");
+  const [x, y] = [(value) => LEFT + at(value), (value) => 8 + room - at(value)];
+  const [least, most] = [10 ** low, 10 ** high];
+  const line = (name, a, b, c, d) => {
+    pen.strokeStyle = colour(name);
+    pen.beginPath(); pen.moveTo(x(a), y(b)); pen.lineTo(x(c), y(d)); pen.stroke();
+  };
   pen.fillStyle = colour("--dim");
   for (let power = low; power <= high; power += 1) {
     const value = 10 ** power;
-    pen.beginPath();
-    pen.moveTo(x(value), y(10 ** low)); pen.lineTo(x(value), y(10 ** high));
-    pen.moveTo(x(10 ** low), y(value)); pen.lineTo(x(10 ** high), y(value));
-    pen.stroke();
-    pen.textAlign = "right"; pen.fillText(unit(value), left - 6, y(value) + 4);
-    pen.textAlign = "center"; pen.fillText(unit(value), x(value), room + 24);
+    line("--line", value, least, value, most);
+    line("--line", least, value, most, value);
+    pen.textAlign = "right"; pen.fillText(unit(value), LEFT - 6, y(value) + 4);
+    pen.textAlign = power === high ? "right" : "center"; pen.fillText(unit(value), x(value), room + 24);
   }
-  pen.textAlign = "right"; pen.fillText("predicted", left + room, room + 40);
-  pen.textAlign = "left"; pen.fillText("actual", left + 4, 18);
-  pen.strokeStyle = colour("--accent");
-  pen.beginPath(); pen.moveTo(x(10 ** low), y(10 ** low)); pen.lineTo(x(10 ** high), y(10 ** high)); pen.stroke();
+  pen.textAlign = "center"; pen.fillText("predicted", LEFT + room / 2, room + 40);
+  pen.save();
+  pen.translate(11, 8 + room / 2); pen.rotate(-Math.PI / 2); pen.fillText("actual", 0, 0);
+  pen.restore();
+  line("--accent", least, least, most, most);
+  line("--faint", least * 2, least, most, most / 2);
+  line("--faint", least, least * 2, most / 2, most);
   pen.fillStyle = colour("--dot");
   for (const [predicted, actual] of points) {
     pen.beginPath(); pen.arc(x(predicted), y(actual), 2.2, 0, 7); pen.fill();

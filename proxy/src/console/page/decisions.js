@@ -1,81 +1,99 @@
 // Decisions as they are made, and why.
 
-import { digits, dollars, facts, h, matches, n, percent, table, time } from "./dom.js";
+import { clock, digits, dollars, facts, h, matches, n, percent, table, time } from "./dom.js";
 import { get } from "./stream.js";
 
+export const NEEDS = ["decisions"];
 const SHOWN = 200;
-/** Full explanations, by request id: an object, or an error's text. */
+/** Explanations kept. */
+const KEPT = 200;
+/** Full explanations, by the decision's key: an object, or an error's text. */
 const explained = new Map();
-
-const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
 
 /** The view. */
 export function draw(state, actions) {
   const found = state.decisions
     .filter((it) => matches(state.filter, it.backend, it.model, it.route, it.hardware ?? "", it.profile ?? "", it.fallback ?? "", it.id))
     .slice(0, SHOWN);
-  const rows = found.map((it) => ({ key: it.id, cells: [
+  const rows = found.map((it) => ({ key: it.key, cells: [
     clock(it.at_ms), it.route, it.model, it.backend, it.hardware ?? "", it.profile ?? "",
-    n(`${it.prompt_tokens}${it.cached_tokens ? ` (${it.cached_tokens} cached)` : ""}`),
+    n(it.prompt_tokens), n(it.cached_tokens || ""),
     n(`${time(it.predicted?.ttft_s)} → ${time(it.actual?.ttft_s)}`),
     n(`${time(it.predicted?.e2e_s)} → ${time(it.actual?.e2e_s)}`),
     reason(it),
   ] }));
+  const waiting = state.waiting.length ? `; ${state.waiting.length} new ones wait` : "; new ones wait";
   return [
     h("p", { class: "bar" },
-      h("button", { type: "button", onclick: actions.hold, "aria-pressed": String(state.held) }, state.held ? "Run ( p )" : "Hold ( p )"),
-      ` ${found.length} of ${state.decisions.length} shown${state.held ? "; new ones are not taken in" : ""}`),
-    found.length === 0 ? h("p", { class: "empty" }, "No decision yet; they appear as requests are answered.")
-      : table(["at", "route", "model", "backend", "hardware", "profile", n("prompt tokens"), n("TTFT predicted → was"), n("E2E predicted → was"), "why"], rows, { open: actions.open }),
+      h("button", { type: "button", id: "hold", onclick: actions.hold, "aria-pressed": String(state.held) }, state.held ? "Run ( p )" : "Hold ( p )"),
+      ` ${found.length} of ${state.decisions.length} shown${state.held ? waiting : ""}`),
+    state.decisions.length === 0 ? h("p", { class: "empty" }, "No decision yet; they appear as requests end.")
+      : found.length === 0 ? h("p", { class: "empty" }, `No decision has ${state.filter} in it.`)
+        : table(["at", "route", "model", "backend", "hardware", "profile", n("prompt"), n("cached"), n("TTFT predicted → was"), n("E2E predicted → was"), "why"], rows, { open: actions.open, shown: state.open }),
   ];
 }
 
+/** Less probable choices were drawn; the rest is what exploration leaves. */
+const SURE = 0.9;
+const FALLBACKS = { none: null, no_bundle: "no bundle", low_confidence: "learner unsure" };
+
 /** In a few words, why it went there. */
 function reason(it) {
+  if (it.outcome && it.outcome !== "ok") return it.outcome.replaceAll("_", " ");
+  if (it.attempt > 1) return `attempt ${it.attempt}`;
   if (it.explored) return "explored";
-  if (it.outcome && it.outcome !== "ok") return it.outcome.replace("_", " ");
-  if (it.fallback) return `best, by the prior (${it.fallback.replaceAll("_", " ")})`;
-  return Number.isFinite(it.confidence) ? `best, confidence ${percent(it.confidence)}` : "best";
+  // Among near-ties the warmest cache, then the less loaded of two drawn.
+  const rank = it.propensity < SURE || it.candidates?.findIndex((one) => one.chosen) > 0 ? "near the best" : "best";
+  if (it.fallback && it.fallback !== "none") return `${rank}, by the prior (${FALLBACKS[it.fallback] ?? it.fallback.replaceAll("_", " ")})`;
+  return Number.isFinite(it.confidence) ? `${rank}, confidence ${percent(it.confidence)}` : rank;
 }
 
 /** Fetches every number of a decision. */
-export function opened(state, id, changed) {
-  if (explained.has(id)) return;
+export function opened(state, key, changed) {
+  if (explained.has(key)) return;
+  const id = state.decisions.find((decision) => decision.key === key)?.id;
+  if (id === undefined) return;
+  if (explained.size >= KEPT) explained.delete(explained.keys().next().value);
   get(`/decisions/${encodeURIComponent(id)}`)
-    .then((it) => explained.set(id, it), (error) => explained.set(id, error.message))
+    .then((it) => explained.set(key, it), (error) => explained.set(key, error.message))
     .finally(changed);
 }
 
 /** One decision. */
-export function detail(state, id) {
-  const it = state.decisions.find((decision) => decision.id === id);
-  const more = explained.get(id);
+export function detail(state, key) {
+  const it = state.decisions.find((decision) => decision.key === key);
+  const more = explained.get(key);
   if (!it && typeof more !== "object") return h("p", {}, "This decision is no longer kept.");
   const decision = typeof more === "object" ? more : it;
+  const sure = Number.isFinite(decision.confidence) ? `${percent(decision.confidence)}` : null;
   return [
     h("h2", {}, decision.backend),
     h("p", { class: "mono" }, decision.id),
     facts([
-      ["Why", reason(decision)], ["Objective", decision.objective], ["Candidates", decision.considered],
+      ["Why", reason(decision)], ["Objective", decision.objective], ["Route", decision.route], ["Candidates", decision.considered],
+      ["Bundle", decision.bundle], ["Confidence", sure],
       ["Chance of this choice", Number.isFinite(decision.propensity) ? percent(decision.propensity) : null],
       ["Prompt tokens", `${decision.prompt_tokens}, ${decision.cached_tokens} predicted in the cache`],
-      ["Output tokens", `${decision.expected_output_tokens} expected, ${decision.actual?.output_tokens ?? "–"} came`],
+      ["Output tokens", `${digits(decision.expected_output_tokens)} expected, ${decision.actual?.output_tokens ?? "–"} came`],
       ["TTFT", `${time(decision.predicted?.ttft_s)} predicted, ${time(decision.actual?.ttft_s)} measured`],
       ["TPOT", `${time(decision.predicted?.tpot_s)} predicted, ${time(decision.actual?.tpot_s)} measured`],
       ["E2E", `${time(decision.predicted?.e2e_s)} predicted, ${time(decision.actual?.e2e_s)} measured`],
-      ["Cost", decision.predicted?.cost_usd && dollars(decision.predicted.cost_usd)],
-      ["Energy (modelled)", decision.predicted?.energy_j && `${digits(decision.predicted.energy_j)} J`],
+      ["Cost (estimated)", decision.predicted?.cost_usd && dollars(decision.predicted.cost_usd)],
+      ["Energy (estimated)", decision.predicted?.energy_j && `${digits(decision.predicted.energy_j)} J`],
     ]),
     typeof more === "string" ? h("p", { class: "bad" }, more) : null,
-    more?.candidates && candidates(more),
+    more?.candidates ? candidates(more) : null,
   ];
 }
 
 function candidates(decision) {
-  const rows = decision.candidates.map((it) => ({ key: it.backend, cells: [
-    it.backend === decision.backend ? `▸ ${it.backend}` : it.backend, n(digits(it.score)), n(time(it.predicted?.ttft_s)), n(time(it.predicted?.tpot_s)),
+  const rows = decision.candidates.map((it, index) => ({ kind: it.chosen ? "chosen" : null, cells: [
+    n(index + 1),
+    h("span", { class: "stack" }, it.chosen ? `▸ ${it.backend}` : it.backend ?? "–", h("small", {}, [it.hardware, it.profile].filter(Boolean).join(" · "))),
+    n(digits(it.score)), n(time(it.predicted?.ttft_s)), n(time(it.predicted?.tpot_s)),
     n(time(it.predicted?.e2e_s)), n(it.cached_tokens), n(digits(it.sequences_in_flight)),
-    it.meets_slo ? "" : "misses",
+    it.meets_slo ? "kept" : "missed",
   ] }));
-  return table(["candidate", n("score"), n("TTFT"), n("TPOT"), n("E2E"), n("cached"), n("in flight"), "limits"], rows, { caption: "The candidates, best first" });
+  return table([n("#"), "candidate", n("score"), n("TTFT"), n("TPOT"), n("E2E"), n("cached"), n("in flight"), "limits"], rows,
+    { caption: `The candidates, best first, by the objective ${decision.objective}: the lower the score the better` });
 }

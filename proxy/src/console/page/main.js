@@ -1,7 +1,9 @@
-// The console: one state, filled by the stream; views draw it when it changes and they are shown.
+// The console: one state, filled by the stream; the view that is shown is drawn when something it shows has changed.
 
 import { h, present } from "./dom.js";
+import { patch } from "./patch.js";
 import { follow, keepToken } from "./stream.js";
+import { onKeys } from "./keys.js";
 import * as fleet from "./fleet.js";
 import * as decisions from "./decisions.js";
 import * as accuracy from "./accuracy.js";
@@ -9,6 +11,7 @@ import * as traffic from "./traffic.js";
 import * as bundles from "./bundles.js";
 import * as config from "./config.js";
 
+/** Each view exports `NEEDS` (what of the state it shows), `draw`, and maybe `drawn`, `opened`, `detail`. */
 const VIEWS = [
   ["fleet", "Fleet", fleet],
   ["decisions", "Decisions", decisions],
@@ -21,23 +24,29 @@ const VIEWS = [
 const KEPT = 2000;
 
 const state = {
-  fleet: { backends: [], models: [] },
+  fleet: null,
   decisions: [],
   workload: null,
   controller: null,
   bundles: null,
   config: null,
   held: false,
+  /** Decisions that came while the stream was held. */
+  waiting: [],
   filter: "",
   open: null,
 };
+/** Decisions the page has, by their keys: after a break the listener tells again what it told before. */
+const known = new Set();
 const $ = (id) => document.getElementById(id);
 let shown = VIEWS[0];
 let drawing = false;
+/** The view must not move under a pointer that is pressed: the click would be lost. */
+let pressed = false;
 
-/** Draws at most once a frame, however fast events come. */
-function changed() {
-  if (drawing) return;
+/** Something has changed, or everything. Draws at most once a frame, however fast events come. */
+function changed(what) {
+  if (drawing || pressed || (what && !shown[2].NEEDS.includes(what))) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
@@ -46,35 +55,38 @@ function changed() {
 }
 
 function draw() {
-  const view = $("view");
-  const key = document.activeElement?.dataset?.key;
-  const scrolled = view.scrollTop;
-  view.replaceChildren(...present(shown[2].draw(state, actions)));
-  view.scrollTop = scrolled;
-  if (key) view.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+  patch($("view"), present(shown[2].draw(state, actions)).map(node));
   if (!$("detail").hidden) detail();
-  shown[2].drawn?.(view, state, actions);
+  shown[2].drawn?.($("view"), state, actions);
 }
+
+const node = (it) => (it instanceof Node ? it : document.createTextNode(it));
 
 function detail() {
   const aside = $("detail");
   const content = state.open && shown[2].detail?.(state, state.open, actions);
   aside.hidden = !content;
-  aside.replaceChildren(...present(content ? [close(), content] : []));
+  patch(aside, present(content ? [close(), content] : []).map(node));
 }
 
-const close = () => h("button", { class: "close", "aria-label": "Close", onclick: () => actions.open(null) }, "✕");
+const close = () => h("button", { type: "button", class: "close", "aria-label": "Close", title: "Close ( Esc )", onclick: () => actions.open(null) }, "✕");
 
 const actions = {
   open(key) {
+    const before = state.open;
     state.open = key;
     $("detail").hidden = !key;
     if (key) shown[2].opened?.(state, key, changed);
+    // Where the keyboard was when it was opened.
+    else if (before && $("detail").contains(document.activeElement)) {
+      $("view").querySelector(`[data-key="${CSS.escape(before)}"]`)?.focus();
+    }
     changed();
   },
   hold() {
     state.held = !state.held;
-    changed();
+    if (!state.held) state.waiting.splice(0).forEach(take);
+    changed("decisions");
   },
   changed,
 };
@@ -83,10 +95,16 @@ function show(name) {
   shown = VIEWS.find(([id]) => id === name) ?? VIEWS[0];
   state.open = null;
   $("detail").hidden = true;
-  for (const tab of $("tabs").children) tab.setAttribute("aria-selected", String(tab.dataset.view === shown[0]));
+  for (const tab of $("tabs").children) {
+    const selected = tab.dataset.view === shown[0];
+    tab.setAttribute("aria-selected", String(selected));
+    tab.tabIndex = selected ? 0 : -1;
+  }
+  $("view").setAttribute("aria-labelledby", `tab-${shown[0]}`);
   if (location.hash.slice(1) !== shown[0]) history.replaceState(null, "", `#${shown[0]}`);
+  $("view").replaceChildren();
   $("view").scrollTop = 0;
-  changed();
+  draw();
 }
 
 function theme(name) {
@@ -99,50 +117,32 @@ const isDark = () => (document.documentElement.dataset.theme
   ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark")) === "dark";
 const flip = () => theme(isDark() ? "light" : "dark");
 
-function step(by) {
-  const rows = [...$("view").querySelectorAll("[data-key]")];
-  const at = rows.indexOf(document.activeElement);
-  rows[Math.max(0, Math.min(rows.length - 1, at + by))]?.focus();
+function take(decision) {
+  state.decisions.unshift(decision);
+  if (state.decisions.length > KEPT) known.delete(state.decisions.pop().key);
 }
 
-const KEYS = {
-  "/": (event) => { event.preventDefault(); $("filter").focus(); },
-  "?": () => $("keys").showModal(),
-  t: flip,
-  p: actions.hold,
-  j: () => step(1),
-  k: () => step(-1),
-};
-
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") {
-    if (document.activeElement === $("filter")) $("filter").blur();
-    else actions.open(null);
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, dialog *")) return;
-  const view = VIEWS[Number(event.key) - 1];
-  if (view) show(view[0]);
-  else KEYS[event.key]?.(event);
-});
-
 function remember(decision) {
-  if (state.held) return;
-  state.decisions.unshift(decision);
-  if (state.decisions.length > KEPT) state.decisions.length = KEPT;
-  changed();
+  decision.key = `${decision.id}/${decision.attempt}/${decision.at_ms}`;
+  if (known.has(decision.key)) return;
+  known.add(decision.key);
+  if (!state.held) take(decision);
+  else if (state.waiting.push(decision) > KEPT) known.delete(state.waiting.shift().key);
+  changed("decisions");
 }
 
 const set = (name) => (value) => {
   state[name] = value;
-  changed();
+  changed(name);
 };
 
-function askToken() {
+function askToken(why) {
   return new Promise((given) => {
     const dialog = $("login");
+    $("refused").textContent = why;
     dialog.addEventListener("close", () => {
       keepToken($("token").value);
+      $("token").value = "";
       given();
     }, { once: true });
     if (!dialog.open) dialog.showModal();
@@ -150,7 +150,7 @@ function askToken() {
 }
 
 $("tabs").append(...VIEWS.map(([id, title], index) => h("button", {
-  type: "button", role: "tab", "data-view": id, title: `${title} ( ${index + 1} )`, onclick: () => show(id),
+  type: "button", role: "tab", id: `tab-${id}`, "aria-controls": "view", "data-view": id, title: `${title} ( ${index + 1} )`, onclick: () => show(id),
 }, title)));
 $("filter").addEventListener("input", (event) => {
   state.filter = event.target.value;
@@ -158,10 +158,18 @@ $("filter").addEventListener("input", (event) => {
 });
 $("theme").addEventListener("click", flip);
 $("help").addEventListener("click", () => $("keys").showModal());
+addEventListener("pointerdown", () => { pressed = true; });
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => {
+    pressed = false;
+    changed();
+  }));
+}
 addEventListener("hashchange", () => show(location.hash.slice(1)));
-addEventListener("resize", changed);
+addEventListener("resize", () => changed());
 const kept = localStorage.getItem("gearshift-theme");
 if (kept) document.documentElement.dataset.theme = kept;
+onKeys({ views: VIEWS.map(([id]) => id), show, flip, hold: actions.hold, close: () => actions.open(null) });
 show(location.hash.slice(1));
 follow({
   fleet: set("fleet"),

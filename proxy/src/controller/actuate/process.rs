@@ -34,8 +34,9 @@ const SHELL_PATIENCE: Duration = Duration::from_secs(1);
 const LOGS_KEPT: u32 = 3;
 /// Bytes of a log that are shown when its engine ended.
 const LAST_WORDS: u64 = 600;
-/// Writes the process's number and the profile, then becomes the engine.
-const SHELL: &str = r#"echo "$$ $1" > "$0" && shift && exec "$@""#;
+/// Writes what the system says of its process, and the profile; then becomes the engine.
+const SHELL: &str =
+    r#"read -r stat < "/proc/$$/stat" && printf '%s\n%s\n' "$stat" "$1" > "$0" && shift && exec "$@""#;
 
 /// What supervision had to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +74,8 @@ impl ProcessHand {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
         {
-            let words = last_words(&settings(backend)?.log);
-            tracing::error!(backend = %backend.id, %status, words, "the engine ended by itself");
+            let why = last_words(settings(backend)?);
+            tracing::error!(backend = %backend.id, %status, why, "the engine ended by itself");
         }
         self.stop(backend, wanted).await?;
         if let Err(why) = self.release(backend).await {
@@ -177,8 +178,8 @@ impl Actuator for ProcessHand {
         if self.running(backend).is_some() {
             return None;
         }
-        let words = settings(backend).map(|settings| last_words(&settings.log)).unwrap_or_default();
-        Some(format!("the engine ended; its last words: {words}"))
+        let why = settings(backend).map(last_words).unwrap_or_default();
+        Some(format!("the engine ended; {why}"))
     }
 }
 
@@ -203,11 +204,10 @@ fn is_alive(engine: Engine) -> bool {
 /// What an engine's shell wrote, if that engine runs.
 fn written(backend: &Backend) -> Option<(Engine, String)> {
     let text = fs::read_to_string(pid_file(&settings(backend).ok()?.log)).ok()?;
-    let (pid, profile) = text.trim().split_once(' ')?;
-    // A process of that number that leads no group is another.
-    let process = procfs::process(pid.parse().ok()?).filter(|p| !p.defunct && p.group == p.pid)?;
+    let (stat, profile) = text.trim().split_once('\n')?;
+    let process = procfs::parse(stat)?;
     let engine = Engine { pid: process.pid, started: process.started, memory_before: None };
-    Some((engine, profile.to_owned()))
+    is_alive(engine).then(|| (engine, profile.to_owned()))
 }
 
 fn pid_file(log: &Path) -> PathBuf {
@@ -289,8 +289,17 @@ async fn until(so: impl Fn() -> bool, patience: Duration) -> bool {
     true
 }
 
+/// What to tell operators of the log of an engine that has ended. Its end is shown only where they asked for it: it may hold prompts.
+fn last_words(settings: &ProcessActuator) -> String {
+    if settings.show_last_words {
+        format!("its last words: {}", end_of(&settings.log))
+    } else {
+        format!("see {}", settings.log.display())
+    }
+}
+
 /// The end of a log, on one line.
-fn last_words(log: &Path) -> String {
+fn end_of(log: &Path) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

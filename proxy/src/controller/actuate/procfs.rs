@@ -32,7 +32,7 @@ pub(super) fn group(group: i32) -> Vec<Process> {
 }
 
 /// `PID (NAME) STATE PPID PGRP …`; a name may hold anything, parentheses and line ends included.
-fn parse(stat: &str) -> Option<Process> {
+pub(super) fn parse(stat: &str) -> Option<Process> {
     let (pid, rest) = stat.split_once(" (")?;
     let fields: Vec<&str> = rest.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
     Some(Process {

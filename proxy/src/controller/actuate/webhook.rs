@@ -64,7 +64,7 @@ impl Actuator for WebhookHand {
             let Err(why) = self.post(settings, &body).await else { return Ok(()) };
             tracing::warn!(backend = %backend.id, tries, why, "the order was not accepted");
             if tries == TRIES {
-                return Err(format!("{}: {why}", settings.url));
+                return Err(format!("{}: {why}", settings.url.origin()));
             }
             sleep(PAUSE * tries).await;
             tries += 1;

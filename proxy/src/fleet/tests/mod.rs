@@ -7,7 +7,6 @@ mod stories;
 use std::{fmt::Write as _, path::Path, time::Duration};
 
 use gearshift_selector::Availability::{self, Draining, Ready};
-use prometheus::{Registry, TextEncoder};
 
 use self::engine::{Engine, Reply, models, ok};
 use super::*;
@@ -16,7 +15,6 @@ use super::*;
 struct Bench {
     fleet: Fleet,
     config: Config,
-    registry: Registry,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -46,9 +44,9 @@ fn config(backends: &[String], more: &str) -> Config {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        let (registry, tasks, stop) = (Registry::new(), TaskTracker::new(), CancellationToken::new());
-        let fleet = Fleet::new(tasks.clone(), stop.clone(), &registry).unwrap();
-        let mut bench = Self { fleet, config, registry, tasks, stop };
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let fleet = Fleet::new(tasks.clone(), stop.clone());
+        let mut bench = Self { fleet, config, tasks, stop };
         bench.fleet.apply(&bench.config).unwrap();
         bench
     }
@@ -85,7 +83,9 @@ impl Bench {
     }
 
     fn metrics(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
+        let mut page = String::new();
+        self.fleet.roster().write_metrics(&mut page);
+        page
     }
 
     fn metric(&self, line: &str) -> Option<f64> {
@@ -114,6 +114,39 @@ async fn a_healthy_engine_is_ready_scraped_and_detected() {
     assert_eq!(view["detected"]["served"][0]["id"], "tiny");
     assert_eq!(view["detected"]["knobs"]["max_num_seqs"], 32);
     assert_eq!(view["in_flight"]["requests"], 0);
+}
+
+#[tokio::test]
+async fn what_was_learned_in_a_profile_is_there_when_it_comes_back() {
+    let engine = Engine::vllm().await;
+    let profiles = "profiles: {a: {max_num_seqs: 32}, b: {max_num_seqs: 8}, c: {}}";
+    let now = |more: &str| config(&[backend("x", &engine, more)], profiles);
+    let state = |bench: &Bench| bench.member("x").state().clone();
+    let mut bench = Bench::new(now("profile: a\nprofiles: [a, b]"));
+    bench.sees("x", Ready).await;
+    let first = state(&bench);
+    first.set_share(1);
+    bench.fleet.apply(&now("profile: b\nprofiles: [a, b]")).unwrap();
+    assert_eq!(first.availability(), Draining);
+    let second = state(&bench);
+    assert!(!Arc::ptr_eq(&first, &second));
+    bench.fleet.apply(&now("profile: a\nprofiles: [a, b]")).unwrap();
+    assert!(Arc::ptr_eq(&first, &state(&bench)), "it is the engine that it was");
+    assert_eq!(
+        (first.availability(), first.scraped()),
+        (Availability::Unknown, None),
+        "and is found out anew"
+    );
+    bench.sees("x", Ready).await;
+    assert_eq!(second.availability(), Draining);
+
+    for other in ["profile: b\nprofiles: [b, c]", "profile: b\nprofiles: [a, b]\nhardware: h100_sxm"] {
+        let before = state(&bench);
+        bench.fleet.apply(&now(other)).unwrap();
+        bench.fleet.apply(&now("profile: c\nprofiles: [a, c]")).unwrap();
+        bench.fleet.apply(&now("profile: a\nprofiles: [a, b]")).unwrap();
+        assert!(!Arc::ptr_eq(&before, &state(&bench)), "{other}");
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ async fn one_that_keeps_failing_is_dropped_for_the_one_before() {
     assert_eq!(stage.count("gearshift_bundle_loads_total", &["result=\"dropped\""]).await, 1.0);
     assert_eq!(stage.count("gearshift_bundle_info", &["bundle=\"good\""]).await, 1.0);
     assert_eq!(stage.count("gearshift_bundle_info", &[]).await, 1.0);
+    let created = "gearshift_bundle_created_timestamp_seconds";
+    assert_eq!(stage.count(created, &["bundle=\"bad\""]).await, 0.0, "it left the metrics");
     assert_eq!(stage.count("gearshift_errors_total", &[]).await, 0.0, "no request failed");
     let back = stage.wish("/bundles/rollback").await;
     assert_eq!(back.json()["error"], "no bundle was active before this one");

@@ -103,6 +103,7 @@ impl Stage {
                 "no_bundle",
                 "over_budget",
                 "low_confidence",
+                "no_say",
                 "learner_failed",
                 "unknown_facts",
                 "none_ready",

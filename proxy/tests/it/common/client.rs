@@ -80,7 +80,7 @@ impl Client {
     pub(crate) async fn try_send(&mut self, mut request: Request<Body>) -> hyper::Result<Response<Incoming>> {
         match &mut self.sender {
             Sender::Http1(sender) => {
-                request.headers_mut().entry(header::HOST).or_insert("gearshift.test".parse().unwrap());
+                request.headers_mut().entry(header::HOST).or_insert("127.0.0.1".parse().unwrap());
                 sender.ready().await?;
                 sender.send_request(request).await
             }

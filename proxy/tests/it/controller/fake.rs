@@ -33,6 +33,10 @@ const FOLDER: &str = "GEARSHIFT_TEST_FAKE_ENGINE";
 const BROKEN: &str = "--max-num-seqs=13";
 /// How long it is slow for.
 pub(crate) const SLOW: Duration = Duration::from_millis(300);
+/// A file of its folder: how long it takes until it listens, milliseconds.
+pub(crate) const START_MS: &str = "start-ms";
+/// A file of its folder: it publishes no metrics.
+pub(crate) const NO_METRICS: &str = "no-metrics";
 
 /// The command that runs it, as YAML.
 pub(crate) fn command() -> String {
@@ -60,9 +64,11 @@ async fn serves_as_a_program() {
         println!("there is no room for the KV cache");
         std::process::exit(1);
     }
-    sleep(SLOW).await;
+    let start_ms = std::fs::read_to_string(folder.join(START_MS)).ok().map(|text| text.parse().unwrap());
+    sleep(start_ms.map_or(SLOW, Duration::from_millis)).await;
     let fake = Fake::new(arguments.iter().any(|argument| argument == "--enable-prefix-caching"));
     fake.slow.store(true, SeqCst);
+    fake.silent.store(folder.join(NO_METRICS).exists(), SeqCst);
     let listener = TcpListener::bind(address).await.unwrap();
     let mut told = signal(SignalKind::terminate()).unwrap();
     tokio::select! {
@@ -83,9 +89,15 @@ fn note(file: &Path, line: &str) {
 pub(crate) struct Fake {
     started: Instant,
     slow: AtomicBool,
+    /// It publishes no metrics.
+    pub(crate) silent: AtomicBool,
+    /// It says that it is not well.
+    pub(crate) ill: AtomicBool,
+    /// It takes questions, and answers none.
+    pub(crate) stuck: AtomicBool,
     pub(crate) prefix_caching: AtomicBool,
     pub(crate) asleep: AtomicBool,
-    running: AtomicU32,
+    pub(crate) running: AtomicU32,
     tokens: AtomicU64,
     pub(crate) answered: AtomicU64,
 }
@@ -95,6 +107,9 @@ impl Fake {
         Arc::new(Self {
             started: Instant::now(),
             slow: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
+            ill: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             prefix_caching: AtomicBool::new(prefix_caching),
             asleep: AtomicBool::new(false),
             running: AtomicU32::new(0),
@@ -130,10 +145,12 @@ impl Fake {
         let path = request.uri().path().to_owned();
         let slow = self.slow.load(SeqCst);
         let (status, body) = match path.as_str() {
+            "/health" if self.ill.load(SeqCst) => (503, String::new()),
             "/health" => (200, String::new()),
             // It answers before it says what it is.
             "/v1/models" if slow && self.started.elapsed() < 2 * SLOW => (503, String::new()),
             "/v1/models" => (200, r#"{"data": [{"id": "stub", "max_model_len": 4096}]}"#.to_owned()),
+            "/metrics" if self.silent.load(SeqCst) => (404, String::new()),
             "/metrics" => (200, self.metrics()),
             "/is_sleeping" => (200, format!("{{\"is_sleeping\": {}}}", self.asleep.load(SeqCst))),
             "/sleep" | "/wake_up" => {
@@ -156,7 +173,7 @@ impl Fake {
         let text = String::from_utf8_lossy(&body);
         let wanted = text.split_once("take ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         let took = if warming && slow { SLOW } else { Duration::from_millis(wanted.unwrap_or(5)) };
-        while self.asleep.load(SeqCst) {
+        while self.asleep.load(SeqCst) || self.stuck.load(SeqCst) {
             sleep(Duration::from_millis(10)).await;
         }
         sleep_until(Instant::now() + took).await;

@@ -89,12 +89,20 @@ impl House {
 
     /// As [`open`](Self::open), with settings of the controller.
     pub(crate) async fn open_with(on_exit: &str, controller: &str) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let config = config(folder.path(), on_exit, controller);
-        let gearshift = Gearshift::launch_in(folder.clone(), &config).await;
-        let house = Self { _engines: Engines(folder.clone()), folder, config, gearshift };
+        let house = Self::open_early(on_exit, controller, &[]).await;
         house.is_ready().await;
         house
+    }
+
+    /// Opens it before its engines answer. `files`, by name and content, are in the folder: engines read them.
+    pub(crate) async fn open_early(on_exit: &str, controller: &str, files: &[(&str, &str)]) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
+        let config = config(folder.path(), on_exit, controller);
+        let gearshift = Gearshift::launch_in(folder.clone(), &config).await;
+        Self { _engines: Engines(folder.clone()), folder, config, gearshift }
     }
 
     /// Kills Gearshift where it stands, and starts another.
@@ -104,6 +112,26 @@ impl House {
         drop(gearshift);
         let gearshift = Gearshift::launch_in(folder.clone(), &config).await;
         Self { folder, config, gearshift, _engines }
+    }
+
+    /// A question that takes the engines so long.
+    pub(crate) fn taking(milliseconds: u64) -> String {
+        let content = format!("take {milliseconds} ms");
+        json!({"model": MODEL, "messages": [{"role": "user", "content": content}]}).to_string()
+    }
+
+    /// Puts a file without actuators into the place of its configuration.
+    pub(crate) async fn take_actuators_out(&mut self) {
+        let mut in_actuator = false;
+        let stays = |line: &&str| {
+            let indent = line.len() - line.trim_start().len();
+            in_actuator = line.trim_start().starts_with("actuator:") || (in_actuator && indent > 4);
+            !in_actuator
+        };
+        let lines: Vec<&str> = self.config.lines().filter(stays).collect();
+        let config = format!("{}\n", lines.join("\n"));
+        self.gearshift.reload(&config).await;
+        self.config = config;
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -132,6 +160,25 @@ impl House {
     pub(crate) async fn comes_to(&self, step: &str) {
         patiently(step, async {
             while self.journal()["switch"]["step"] != step {
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the switch of `left` has come to this step, on the way back or not, or further: on a busy machine a short step
+    /// may be over before anybody looks.
+    pub(crate) async fn comes_as_far_as(&self, back: bool, step: &str) {
+        const STEPS: [&str; 7] =
+            ["draining", "stopping", "releasing", "starting", "verifying", "warming", "slow_start"];
+        let place = |step: &str| STEPS.iter().position(|other| *other == step);
+        patiently(step, async {
+            loop {
+                let switch = self.journal()["switch"].clone();
+                let at = switch["step"].as_str().map(|step| (!switch["back"].is_null(), place(step)));
+                if at.is_some_and(|at| at >= (back, place(step))) {
+                    return;
+                }
                 sleep(Duration::from_millis(2)).await;
             }
         })
@@ -168,7 +215,7 @@ impl House {
     }
 
     /// Waits until every backend is ready.
-    async fn is_ready(&self) {
+    pub(crate) async fn is_ready(&self) {
         let ready = async {
             loop {
                 let fleet = self.gearshift.fleet().await;
@@ -215,7 +262,9 @@ impl Drop for Engines {
 
 fn engines(folder: &Path) -> Vec<i32> {
     let starts = std::fs::read_to_string(folder.join("starts")).unwrap_or_default();
-    let pids = starts.lines().map(|line| line.parse().unwrap());
+    // What has no end yet is being written.
+    let lines = starts.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    let pids = lines.map(|line| line.parse().unwrap());
     pids.filter(|&pid| runs(pid)).collect()
 }
 

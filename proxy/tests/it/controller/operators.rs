@@ -1,13 +1,16 @@
 //! What operators ask for, and what they may not.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
-    house::{House, operate, tell},
+    house::{House, operate, patiently, tell},
     linux,
 };
-use crate::common::{Gearshift, within};
+use crate::common::{CHAT, Client, Gearshift, beside, post, within};
 
 #[tokio::test]
 async fn wishes_that_cannot_be_met_are_refused_with_the_reason() {
@@ -95,4 +98,58 @@ async fn without_anything_to_shift_the_controller_says_so() {
     let answer = tell(proxy.admin, "/controller/pause").await;
     assert_eq!(answer.status, 409);
     assert!(answer.text().contains("no backend lists `profiles`"), "{answer:?}");
+}
+
+/// While it waits for the last answers.
+#[tokio::test]
+async fn one_that_ends_begins_no_switch() {
+    if !linux() {
+        return;
+    }
+    let mut house = House::open("keep").await;
+    let address = house.gearshift.address;
+    let long =
+        beside(async move { Client::http1(address).await.ask(post(CHAT, House::taking(5_000))).await });
+    patiently("the request to be under way", async {
+        while !house.gearshift.fleet().await["backends"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|backend| backend["in_flight"]["requests"] == 1)
+        {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    house.gearshift.signal(Signal::TERM);
+    house.gearshift.logged("shutting down").await;
+    let answer = house.shift("caching").await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.text().contains("Gearshift is ending"), "{answer:?}");
+    assert_eq!(long.await.unwrap().status, 200);
+    assert!(house.gearshift.ended().await.success());
+    assert_eq!(house.journal()["switch"], json!(null));
+}
+
+/// Whoever takes the actuator out of the file takes the engine over, wherever its switch stands.
+#[tokio::test]
+async fn a_switch_without_its_actuator_is_over() {
+    if !linux() {
+        return;
+    }
+    let mut house = House::open("keep").await;
+    assert_eq!(house.shift("caching").await.status, 200);
+    house.comes_to("slow_start").await;
+    house.take_actuators_out().await;
+    let last = house.ends().await;
+    assert_eq!(last["outcome"], "failed", "{last}");
+    assert!(last["problem"].as_str().unwrap().contains("actuator was taken out"), "{last}");
+    assert_eq!(house.journal()["profile"], "caching", "as far as it came");
+    let scrape = house.gearshift.scrape().await;
+    assert_eq!(
+        scrape.sum("gearshift_controller_engine_starts_total", &[]),
+        0.0,
+        "nobody starts them any more"
+    );
+    house.is_sound("caching").await;
 }

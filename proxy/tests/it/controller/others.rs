@@ -180,3 +180,29 @@ async fn an_order_that_is_not_accepted_changes_nothing() {
     proxy.fleet_ready().await;
     assert_eq!(proxy.post(CHAT, QUESTION).await.status, 200, "the engine was never touched");
 }
+
+/// On probation, with nobody who asks, it is asked by Gearshift; and what mends it does not wait for its answer.
+#[tokio::test]
+async fn an_engine_that_takes_questions_and_answers_none_is_shifted_all_the_same() {
+    let engine = Fake::new(false);
+    engine.silent.store(true, SeqCst);
+    engine.stuck.store(true, SeqCst);
+    let address = engine.beside().await;
+    let (hook, mut orders) = operators_system(engine.clone(), 202).await;
+    let proxy = Gearshift::start(elsewhere(address, &hook)).await;
+    proxy.fleet_ready().await;
+    for (ill, availability) in [(true, "down"), (false, "probation")] {
+        engine.ill.store(ill, SeqCst);
+        proxy.fleet_is(availability, |backend| backend["availability"] == availability).await;
+    }
+    within("a question of Gearshift's own", async {
+        while engine.running.load(SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let wish = json!({"backend": "left", "profile": "caching", "force": true});
+    assert_eq!(operate(proxy.admin, "/controller/shift", &wish).await.status, 200);
+    within("the order", orders.recv()).await.unwrap();
+    assert_eq!(engine.running.load(SeqCst), 1, "once asked, it is not asked again meanwhile");
+}

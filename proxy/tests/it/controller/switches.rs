@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::{
+    fake,
     house::{House, patiently},
     linux,
 };
@@ -33,11 +34,6 @@ fn clients(house: &House, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<Vec<u16>>> {
     (0..4).map(client).collect()
 }
 
-fn taking(milliseconds: u64) -> String {
-    let content = format!("take {milliseconds} ms");
-    json!({"model": MODEL, "messages": [{"role": "user", "content": content}]}).to_string()
-}
-
 #[tokio::test]
 async fn a_switch_loses_no_request() {
     if !linux() {
@@ -48,7 +44,7 @@ async fn a_switch_loses_no_request() {
     let long: Vec<JoinHandle<Answer>> = (0..4)
         .map(|_| {
             let address = house.gearshift.address;
-            beside(async move { Client::http1(address).await.ask(post(CHAT, taking(2_000))).await })
+            beside(async move { Client::http1(address).await.ask(post(CHAT, House::taking(2_000))).await })
         })
         .collect();
     sleep(Duration::from_millis(300)).await;
@@ -138,7 +134,9 @@ async fn an_engine_that_does_not_start_is_put_back() {
     assert_eq!(house.shift("broken").await.status, 200);
     let last = house.ends().await;
     assert_eq!(last["outcome"], "rolled_back", "{last}");
-    assert!(last["problem"].as_str().unwrap().contains("no room for the KV cache"), "{last}");
+    // Where its last words are, and not what they were: engines log prompts.
+    let problem = last["problem"].as_str().unwrap();
+    assert!(problem.contains("left.log") && !problem.contains("no room for the KV cache"), "{last}");
     house.is_sound("plain").await;
 }
 
@@ -185,4 +183,33 @@ async fn engines_end_with_gearshift_where_that_is_wanted() {
     house.gearshift.signal(Signal::TERM);
     assert!(house.gearshift.ended().await.success());
     assert!(house.engines().is_empty());
+}
+
+/// Nobody asks them anything, and nobody sees their tokens: Gearshift's own question ends their probation.
+#[tokio::test]
+async fn idle_engines_without_metrics_become_ready() {
+    if !linux() {
+        return;
+    }
+    let house = House::open_early("keep", "mode: advisory", &[(fake::NO_METRICS, "")]).await;
+    house.is_ready().await;
+    assert_eq!(house.engines().len(), 2);
+}
+
+#[tokio::test]
+async fn idle_engines_that_were_taken_over_while_they_started_become_ready() {
+    if !linux() {
+        return;
+    }
+    let house = House::open_early("keep", "mode: advisory", &[(fake::START_MS, "3000")]).await;
+    patiently("both engines to start", async {
+        while house.engines().len() < 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let before = house.engines();
+    let house = house.crash().await;
+    house.is_ready().await;
+    assert_eq!(house.engines(), before, "not one was started anew");
 }
