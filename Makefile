@@ -78,10 +78,16 @@ dashboards: ## Write Grafana's dashboards and check them and the rules: dashboar
 	$(PYTHON) e2e/observe.py --static
 
 .PHONY: observe
-observe: ## Every panel and alert against real Prometheus over simulated engines, five minutes, with images
+observe: ## Every panel and alert against real Prometheus over simulated engines, eight minutes, with images and screenshots
 	cargo build --profile quick --locked -p gearshift -p gearshift-loadtests
 	$(WITH_ONNXRUNTIME) $(PYTHON) e2e/observe.py --gearshift $(QUICK)/gearshift \
 		--loadtest $(QUICK)/gearshift-loadtest $(OBSERVE_ARGS)
+
+.PHONY: console
+console: ## The console in a real headless Chromium, over simulated engines
+	cargo build --profile quick --locked -p gearshift -p gearshift-loadtests
+	$(WITH_ONNXRUNTIME) $(PYTHON) e2e/browse.py --gearshift $(QUICK)/gearshift \
+		--loadtest $(QUICK)/gearshift-loadtest $(CONSOLE_ARGS)
 
 .PHONY: bench
 bench: ## Cost per request and per stream, against nginx and HAProxy
@@ -139,6 +145,11 @@ eval: ## How well each selector chooses on hardware and model families it has no
 train: ## Train the meta-learner on the shipped rows into models/default
 	cargo build --profile quick --locked -p gearshift-training
 	$(QUICK)/gearshift-train fit --out models/default $(TRAIN_ARGS)
+
+.PHONY: retrain
+retrain: ## Retraining in virtual time: rows of simulated traffic, a bundle trained further, judged, and let route
+	cargo build --profile quick --locked -p gearshift-training
+	$(WITH_ONNXRUNTIME) $(QUICK)/gearshift-train study --out $(REPORTS) $(RETRAIN_ARGS)
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZ_SECONDS=60 (needs Rust nightly and cargo-fuzz)

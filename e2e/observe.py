@@ -26,7 +26,6 @@ from run import end_by_signal, say
 SOURCE = ROOT / "dashboards"
 # Points across a panel.
 POINTS = 120
-# A script of this name, if there is one, is run while everything is up: it may look at the admin listener in a browser.
 SCREENSHOTS = E2E / "screenshots.py"
 
 
@@ -75,7 +74,7 @@ def observe(options: argparse.Namespace) -> tuple[list[Findings], list[str], dic
             say(event)
             children.check()
         end = time.time()
-        screenshots(observed, options.images)
+        screenshots(observed, options)
         prometheus = Prometheus(observed.prometheus)
         empty = may_be_empty()
         span = Span(start + 5, end, (end - start - 5) / POINTS)
@@ -90,11 +89,12 @@ def observe(options: argparse.Namespace) -> tuple[list[Findings], list[str], dic
     return found, wrong, {"seconds": round(end - start), "alerts_that_fired": fired, "may_be_empty": empty}
 
 
-def screenshots(observed: fleet.Observed, images: Path) -> None:
-    """Lets another script look at the running proxy."""
-    if SCREENSHOTS.exists():
-        command = [sys.executable, SCREENSHOTS, observed.gearshift.admin, observed.gearshift.token, images]
-        subprocess.run(command, check=True)
+def screenshots(observed: fleet.Observed, options: argparse.Namespace) -> None:
+    """Has the console of the running proxy looked at in a browser."""
+    proxy = observed.gearshift
+    command = [sys.executable, SCREENSHOTS, proxy.admin, proxy.token, REPORTS / "console"]
+    command += ["--gearshift", options.gearshift, "--loadtest", options.loadtest]
+    subprocess.run(command, check=True)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from harness.paths import E2E, FLEET_FILE, FLEET_VARIABLE, REPORTS, ROOT, RUN
 STARTED = time.monotonic()
 # Longer than a stage takes; a hang then fails instead of lasting.
 STAGE_LIMIT_S = 300.0
-# Three starts of vLLM are in it.
+# Three starts of vLLM are in it: three minutes on an idle machine, and as long as it takes on a busy one.
 SHIFTING_LIMIT_S = 1200.0
 INTERRUPT_GRACE_S = 30.0
 
@@ -43,8 +43,8 @@ class Stage:
     command: Callable[[Path], list[str | Path]]
     needs_gearshift: bool = False
     limit_s: float = STAGE_LIMIT_S
-    # Only where --only names it.
-    on_request: bool = False
+    # It brings its own, and runs when the fleet has ended: they would take each other's cores.
+    own_engines: bool = False
 
 
 def pytest(*files: str) -> Callable[[Path], list[str | Path]]:
@@ -83,7 +83,7 @@ def shifting(junit: Path) -> list[str | Path]:
     return [install.python_of(install.CLIENTS), E2E / "shifting.py", f"--junitxml={junit}"]
 
 
-# In this order: the later ones take parts of the fleet away.
+# In this order: the later ones take parts of the fleet away; those with engines of their own come last.
 STAGES = (
     Stage("harness", pytest("test_harness.py")),
     Stage("openai python", pytest("test_openai.py", "test_embeddings.py", "test_tools.py")),
@@ -99,7 +99,7 @@ STAGES = (
     Stage("bundles", pytest("test_bundles.py"), needs_gearshift=True),
     Stage("server killed", pytest("test_kill.py"), needs_gearshift=True),
     Stage("prometheus", pytest("test_prometheus.py"), needs_gearshift=True),
-    Stage("shifting", shifting, needs_gearshift=True, limit_s=SHIFTING_LIMIT_S, on_request=True),
+    Stage("shifting", shifting, needs_gearshift=True, limit_s=SHIFTING_LIMIT_S, own_engines=True),
 )
 
 
@@ -145,13 +145,13 @@ def bring_up(children: Children, options: argparse.Namespace) -> Fleet:
     return Fleet(engines, proxy, prometheus)
 
 
-def run_stage(stage: Stage) -> report.StageResult:
-    """Runs a stage's command to its end."""
+def run_stage(stage: Stage, more: Sequence[str | Path] = ()) -> report.StageResult:
+    """Runs a stage's command, with `more` arguments, to its end."""
     say(f"stage: {stage.name}")
     junit = RUN / "junit" / f"{stage.name.replace(' ', '-')}.xml"
     junit.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    command = [str(part) for part in stage.command(junit)]
+    command = [str(part) for part in (*stage.command(junit), *more)]
     env = {**os.environ, FLEET_VARIABLE: str(FLEET_FILE), services.TOKEN_VARIABLE: services.TOKEN}
     with subprocess.Popen(
         command, cwd=E2E, env=env, stdin=subprocess.DEVNULL, start_new_session=True
@@ -206,6 +206,28 @@ def prepare() -> int:
     return 0
 
 
+def with_fleet(stages: list[Stage], options: argparse.Namespace) -> list[report.StageResult]:
+    """Runs the stages that share a fleet."""
+    with Children() as children:
+        fleet = bring_up(children, options)
+        fleet.save(FLEET_FILE)
+        results = [run_stage(stage) for stage in stages]
+        keep_engine_metrics(fleet)
+        if options.stay:
+            say(f"staying until Ctrl-C; for single tests: {FLEET_VARIABLE}={FLEET_FILE}")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+    return results
+
+
+def prepared(options: argparse.Namespace) -> Path:
+    """The binary to test, once all is there that a stage with engines of its own needs."""
+    install.engine()
+    install.clients()
+    binary: Path = options.gearshift or install.gearshift()
+    return binary.resolve()
+
+
 def main() -> int:
     options = arguments()
     if options.prepare:
@@ -213,20 +235,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end_by_signal)
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
-    only = options.only or [stage.name for stage in STAGES if not stage.on_request]
-    chosen = [stage for stage in STAGES if stage.name in only]
+    chosen = [stage for stage in STAGES if not options.only or stage.name in options.only]
     if options.direct:
         chosen = [stage for stage in chosen if not stage.needs_gearshift]
     results = []
-    with Children() as children:
-        fleet = bring_up(children, options)
-        fleet.save(FLEET_FILE)
-        results = [run_stage(stage) for stage in chosen]
-        keep_engine_metrics(fleet)
-        if options.stay:
-            say(f"staying until Ctrl-C; for single tests: {FLEET_VARIABLE}={FLEET_FILE}")
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
+    shared = [stage for stage in chosen if not stage.own_engines]
+    if shared or options.stay:
+        results += with_fleet(shared, options)
+    own = [stage for stage in chosen if stage.own_engines]
+    if own:
+        results += [run_stage(stage, ["--gearshift", prepared(options)]) for stage in own]
     report.write(REPORTS / "e2e.json", conditions(options), results)
     say(f"logs in {RUN.relative_to(ROOT)}, report in {REPORTS.relative_to(ROOT)}/e2e.json")
     print(report.table(results))

@@ -13,6 +13,7 @@ FALLBACKS = {
     "none": GOOD,
     "no_bundle": CALM,
     "low_confidence": WARN,
+    "no_say": COOL,
     "over_budget": BAD,
     "learner_failed": WORST,
     "unknown_facts": PALE,

@@ -77,7 +77,7 @@ DECIDED = Row(
     [
         Panel(
             "Decisions by fallback",
-            "`none`: the meta-learner decided. `no_bundle`, `low_confidence`, `over_budget`, `learner_failed`: the prior and calibration did. "
+            "`none`: the meta-learner decided. `no_bundle`, `low_confidence`, `no_say`, `over_budget`, `learner_failed`: the prior and calibration did. "
             "`unknown_facts`: no prediction, declare hardware and model. `none_ready`: no backend was ready.",
             [Query(f"{rate(DECISIONS, 'fallback', ON_ROUTE)} > 0", "{{fallback}}")],
             "reqps",

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.stage import LAUNCH
 from harness import http, services
 from harness.children import Child, Children, free_port
 from harness.fleet import Gearshift
@@ -44,12 +45,17 @@ def start(children: Children, gearshift: Path, loadtest: Path) -> Observed:
     if (SHIPPED_BUNDLE / "manifest.json").exists():
         shutil.copytree(SHIPPED_BUNDLE, bundles / "default")
     config = RUN / "observe.yaml"
-    values = {"listen": listen, "admin": admin, "bundles": json.dumps(str(bundles)), **engines}
-    config.write_text(services.configuration(values, TEMPLATE))
+    launch = json.dumps(["sh", "-c", LAUNCH, "engine"])
+    values = {"listen": listen, "admin": admin, "bundles": json.dumps(str(bundles)), "launch": launch, **engines}
+    text = services.configuration(values, TEMPLATE)
+    config.write_text(text)
+    # All but those that Gearshift starts.
+    served = RUN / "engines.yaml"
+    served.write_text("".join(line for line in text.splitlines(keepends=True) if "actuator:" not in line))
 
-    command: list[str | Path] = [loadtest, "engines", "--config", config, "--control", control]
-    # The engines' program reads the same file, tokens included.
-    environment = {services.TOKEN_VARIABLE: services.TOKEN, "GEARSHIFT_LOG": "info"}
+    command: list[str | Path] = [loadtest, "engines", "--config", served, "--control", control]
+    # The engines' program reads nearly the same file, tokens included.
+    environment = {services.TOKEN_VARIABLE: services.TOKEN, "GEARSHIFT_LOG": "info", "LOADTEST": str(loadtest)}
     simulated = children.add(Child("engines", command, RUN / "engines.log", environment))
     serve: list[str | Path] = [gearshift, "serve", "--config", config]
     log = RUN / "gearshift.log"

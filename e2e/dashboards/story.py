@@ -60,17 +60,27 @@ def impatience(observed: Observed) -> None:
 
 
 def bad_file(observed: Observed) -> None:
-    """A configuration that is refused, and the good one again."""
+    """A configuration that is refused, and then a good one that changes something."""
     good = observed.gearshift.config.read_text()
     observed.gearshift.config.write_text(good + "\nnonsense: true\n")
     time.sleep(4)
-    observed.gearshift.config.write_text(good)
+    observed.gearshift.config.write_text(good.replace("budget: 0.2 ", "budget: 0.25 "))
+
+
+def shift(observed: Observed) -> None:
+    """An engine is put into another profile by hand."""
+    token = {"authorization": f"Bearer {observed.gearshift.token}"}
+    wish = {"backend": "l4-c", "profile": "plain"}
+    answer = plain.post_json(observed.gearshift.admin, "/controller/shift", wish, token)
+    if answer.status != 200:
+        raise RuntimeError(f"{wish}: {answer.status} {answer.body!r}")
 
 
 def troubles(observed: Observed) -> list[tuple[float, str, Callable[[], None]]]:
     """At which share of the run what happens."""
     fault = observed.fault
     return [
+        (0.08, "l4-c is shifted", lambda: shift(observed)),
         (0.10, "clients make mistakes", lambda: mistakes(observed)),
         (0.15, "clients leave", lambda: impatience(observed)),
         (0.20, "h200 is twice as slow", lambda: fault("h200", kind="slow", factor=2.0, for_s=40)),

@@ -13,6 +13,7 @@ from .paths import CACHE, E2E, REQUIREMENTS, ROOT, cargo_target
 ENGINE = CACHE / "engine"
 CLIENTS = CACHE / "clients"
 EXAMPLES = CACHE / "examples"
+BROWSER = CACHE / "browser"
 TOOLS = CACHE / "tools"
 MODELS = CACHE / "models"
 NODE = E2E / "node"
@@ -107,16 +108,32 @@ def node() -> None:
     once(NODE / "node_modules", [lock], lambda: run("npm", "ci", *options, cwd=NODE))
 
 
+def of_debian(program: str, package: str) -> Path:
+    """A program of one of Debian's packages, installed where that may be done."""
+    found = shutil.which(program)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        try:
+            run("apt-get", "update", "-qq")
+            run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+        except subprocess.CalledProcessError as failed:
+            raise Missing(f"{package} cannot be installed: {failed}") from failed
+        found = shutil.which(program)
+    if found is None:
+        raise Missing(f"{program} is not here: sudo apt-get install {package}")
+    return Path(found)
+
+
 def prometheus() -> Path:
     """Debian's Prometheus."""
-    found = shutil.which("prometheus")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        run("apt-get", "update", "-qq")
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus")
-        found = shutil.which("prometheus")
-    if found is None:
-        raise Missing("prometheus is not here: sudo apt-get install prometheus")
-    return Path(found)
+    return of_debian("prometheus", "prometheus")
+
+
+def chromium() -> Path:
+    """A Chromium: what `CHROMIUM` names, what is there, or Debian's."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    named = os.environ.get("CHROMIUM") or found
+    return Path(named) if named else of_debian("chromium", "chromium")
 
 
 def gearshift() -> Path:
@@ -136,6 +153,12 @@ def clients() -> None:
     """The environment of the Python SDKs."""
     tools()
     environment(CLIENTS, REQUIREMENTS / "clients.txt")
+
+
+def browser() -> None:
+    """The environment that drives a browser."""
+    tools()
+    environment(BROWSER, REQUIREMENTS / "browser.txt")
 
 
 def examples() -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ..kit import Row
-from . import claims, controller, live
+from . import claims, controller, live, telemetry
 
 # At the end of *Profiles and shifts*, *Selection quality* and *Proxy internals*.
 PROFILES: Sequence[Row] = (controller.SWITCHES, live.WORKLOAD)
 SELECTION: Sequence[Row] = (live.EXPLORATION, claims.CLAIMS)
-PROXY: Sequence[Row] = (live.ROWS,)
+PROXY: Sequence[Row] = (live.ROWS, telemetry.TOLD)

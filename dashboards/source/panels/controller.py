@@ -49,7 +49,6 @@ PANELS: Sequence[Panel] = (
         "percentunit",
         width=kit.THIRD,
         minimum=None,
-        empty="no plan has been made",
     ),
     Panel(
         "Plans",
@@ -68,7 +67,6 @@ PANELS: Sequence[Panel] = (
         [Query(f"sum by (backend) (increase(gearshift_controller_engine_starts_total{{{kit.ON_BACKEND}}}[10m]))", "{{backend}}")],
         "none",
         width=kit.THIRD,
-        empty="no engine was started",
     ),
 )
 
