@@ -214,33 +214,16 @@ fn candidate(
     let (backend, constants) = (&group.backends()[index], group.constants(index));
     let cached_tokens = request.cached_tokens(backend, guess);
     let ledger = backend.state.in_flight();
-    let ranked = Ranked {
-        index,
-        prediction: None,
-        cached_tokens: num::to_u32(cached_tokens),
-        score: f64::INFINITY,
-        meets_slo: !objective::has_limits(&policy.slo),
-    };
     let mut candidate = Candidate {
-        ranked,
-        class: Class::Unscored,
-        value: f64::INFINITY,
-        doubt: backend.state.calibration.doubt(request.now),
-        uncached_tokens: request.prompt_tokens - cached_tokens,
         outstanding: (ledger.tokens(), ledger.requests),
         pace_s: backend.state.pace.value(request.now),
         failures: backend.state.recent_failures(request.now),
-        estimate: None,
+        ..Candidate::unscored(group, index, policy, cached_tokens, request.prompt_tokens, request.now)
     };
     if let Some(prior) = constants.prior.as_ref().filter(|_| request.facts.work.has_prior()) {
-        let situation = situation(backend, request, cached_tokens);
+        let (situation, idle) = (situation(backend, request, cached_tokens), ledger.requests == 0);
         let calibration = &backend.state.calibration;
-        let terms = prior.terms(&situation);
-        let at = At::new(terms.ttft_ms() * 1e-3, terms.concurrency);
-        let idle = ledger.requests == 0;
-        let silence_s = if idle { request.now.seconds_since(Moment(calibration.learned_at())) } else { 0.0 };
-        let factors = Factors::calibrated(calibrated(Some(calibration), &at, silence_s, stranger));
-        let estimate = Estimate { situation, terms, at, silence_s, factors };
+        let estimate = Estimate::new(prior, situation, calibration, stranger, idle, request.now);
         candidate.predict(group, policy, prior, estimate);
     }
     candidate
@@ -273,7 +256,55 @@ fn situation(backend: &BackendSpec, request: &Request<'_>, cached_tokens: f64) -
     }
 }
 
+impl Estimate {
+    /// By the prior and what is known of the engine, or else of `stranger`s. An `idle` one has taught nothing since its last
+    /// outcome.
+    pub(crate) fn new(
+        prior: &Prior,
+        situation: Situation,
+        calibration: &Calibration,
+        stranger: (f64, f64),
+        idle: bool,
+        now: Moment,
+    ) -> Self {
+        let terms = prior.terms(&situation);
+        let at = At::new(terms.ttft_ms() * 1e-3, terms.concurrency);
+        let silence_s = if idle { now.seconds_since(Moment(calibration.learned_at())) } else { 0.0 };
+        let factors = Factors::calibrated(calibrated(Some(calibration), &at, silence_s, stranger));
+        Self { situation, terms, at, silence_s, factors }
+    }
+}
+
 impl Candidate {
+    /// Nothing is predicted of it yet, and nothing counts against it.
+    pub(crate) fn unscored(
+        group: &Group,
+        index: Index,
+        policy: &RoutePolicy,
+        cached_tokens: f64,
+        prompt_tokens: f64,
+        now: Moment,
+    ) -> Self {
+        let ranked = Ranked {
+            index,
+            prediction: None,
+            cached_tokens: num::to_u32(cached_tokens),
+            score: f64::INFINITY,
+            meets_slo: !objective::has_limits(&policy.slo),
+        };
+        Self {
+            ranked,
+            class: Class::Unscored,
+            value: f64::INFINITY,
+            doubt: group.backends()[index].state.calibration.doubt(now),
+            uncached_tokens: prompt_tokens - cached_tokens,
+            outstanding: (0, 0),
+            pace_s: None,
+            failures: 0.0,
+            estimate: None,
+        }
+    }
+
     /// Predicts, and ranks it by that.
     pub(crate) fn predict(&mut self, group: &Group, policy: &RoutePolicy, prior: &Prior, estimate: Estimate) {
         let Estimate { situation: s, terms, factors, .. } = &estimate;

@@ -7,15 +7,14 @@
 
 use crate::{
     Load, Moment,
-    calibration::At,
     choose::{Decider, Explained, RoutePolicy, best_predicted},
     correct::correct,
-    decision::{Fallback, Ranked},
+    decision::Fallback,
     explore::{Draw, Lottery},
     features::{Situation, Typical},
     group::{Group, Index},
-    num, objective,
-    rank::{Candidate, Candidates, Class, Estimate, Factors, calibrated, stranger},
+    num,
+    rank::{Candidate, Candidates, Estimate, stranger},
 };
 
 /// A request that generates, as a row has it.
@@ -93,30 +92,12 @@ fn candidate(
     let Asked { prompt_tokens, output_tokens, sequences, typical } = *asked;
     let situation =
         Situation { generates: true, prompt_tokens, cached_tokens, output_tokens, sequences, load, typical };
-    let terms = prior.terms(&situation);
-    let at = At::new(terms.ttft_ms() * 1e-3, terms.concurrency);
-    let calibration = &backend.state.calibration;
     let idle = load.sequences < 0.5;
-    let silence_s = if idle { now.seconds_since(Moment(calibration.learned_at())) } else { 0.0 };
-    let factors = Factors::calibrated(calibrated(Some(calibration), &at, silence_s, stranger));
-    let ranked = Ranked {
-        index: seen.index,
-        prediction: None,
-        cached_tokens: num::to_u32(cached_tokens),
-        score: f64::INFINITY,
-        meets_slo: !objective::has_limits(&policy.slo),
-    };
+    let estimate = Estimate::new(prior, situation, &backend.state.calibration, stranger, idle, now);
     let mut candidate = Candidate {
-        ranked,
-        class: Class::Unscored,
-        value: f64::INFINITY,
-        doubt: calibration.doubt(now),
-        uncached_tokens: prompt_tokens - cached_tokens,
         outstanding: (num::to_u64(load.prefill_tokens + load.decode_tokens), num::to_u32(load.sequences)),
-        pace_s: None,
-        failures: 0.0,
-        estimate: None,
+        ..Candidate::unscored(group, seen.index, policy, cached_tokens, prompt_tokens, now)
     };
-    candidate.predict(group, policy, prior, Estimate { situation, terms, at, silence_s, factors });
+    candidate.predict(group, policy, prior, estimate);
     Some(candidate)
 }

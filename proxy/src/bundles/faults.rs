@@ -11,6 +11,22 @@ use super::shadow::DECISIONS_PER_FAILURE;
 /// Decisions that failures are counted over.
 const WINDOW: u32 = 1000;
 
+/// Whether the bundle failed in a decision; `None` where none was asked.
+pub(super) fn learner_failed(fallback: Option<Fallback>) -> Option<bool> {
+    match fallback {
+        None | Some(Fallback::LowConfidence) => Some(false),
+        Some(Fallback::LearnerFailed) => Some(true),
+        Some(
+            Fallback::NoBundle
+            | Fallback::OverBudget
+            | Fallback::NoSay
+            | Fallback::UnknownFacts
+            | Fallback::Unmodelled
+            | Fallback::NoneReady,
+        ) => None,
+    }
+}
+
 /// One core's count of decisions that the active bundle was asked about; `Id` tells bundles apart.
 #[derive(Debug)]
 pub struct Faults<Id> {
@@ -29,18 +45,7 @@ impl<Id: PartialEq> Faults<Id> {
     /// Takes in a decision. Why the bundle must go, where it has failed in more than one of a hundred decisions, of
     /// a thousand or as many as there were since the last full window.
     pub fn decided(&mut self, bundle: Id, fallback: Option<Fallback>) -> Option<String> {
-        let failed = match fallback {
-            None | Some(Fallback::LowConfidence) => false,
-            Some(Fallback::LearnerFailed) => true,
-            Some(
-                Fallback::NoBundle
-                | Fallback::OverBudget
-                | Fallback::NoSay
-                | Fallback::UnknownFacts
-                | Fallback::Unmodelled
-                | Fallback::NoneReady,
-            ) => return None,
-        };
+        let failed = learner_failed(fallback)?;
         let of = Some(bundle);
         if self.of != of || self.asked == WINDOW {
             *self = Self { of, ..Self::default() };

@@ -5,11 +5,11 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use gearshift_selector::{Decision, Fallback};
+use gearshift_selector::Decision;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::Learner;
+use super::{Learner, faults::learner_failed};
 use crate::metrics::BundleMetrics;
 
 /// A bundle that fails more often than once in this many decisions is not activated, and does not stay active.
@@ -69,18 +69,7 @@ impl Shadow {
 
     /// Takes in what it would have decided. Requests about which no bundle is asked say nothing of it.
     pub fn note(&self, active: &Decision, own: &Decision) {
-        let failed = match own.fallback {
-            None | Some(Fallback::LowConfidence) => false,
-            Some(Fallback::LearnerFailed) => true,
-            Some(
-                Fallback::NoBundle
-                | Fallback::OverBudget
-                | Fallback::NoSay
-                | Fallback::UnknownFacts
-                | Fallback::Unmodelled
-                | Fallback::NoneReady,
-            ) => return,
-        };
+        let Some(failed) = learner_failed(own.fallback) else { return };
         let agrees = own.chosen.index == active.chosen.index;
         self.agreed.fetch_add(u32::from(agrees), Relaxed);
         self.failed.fetch_add(u32::from(failed), Relaxed);

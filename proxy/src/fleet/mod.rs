@@ -18,6 +18,7 @@ mod member;
 mod metrics;
 mod mismatch;
 pub(crate) mod probe;
+mod round_trip;
 mod scrape;
 mod watch;
 
