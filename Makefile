@@ -46,6 +46,7 @@ test: unit lint ## All tests, then the lints; what a change must pass
 
 .PHONY: unit
 unit: ## The tests alone, of the workspace and of tools/
+	$(PYTHON) tools/fetch_encoder.py >/dev/null
 	$(WITH_ONNXRUNTIME) cargo test --workspace --locked
 	$(PYTHON) -m unittest discover --quiet --start-directory tools
 
@@ -76,9 +77,10 @@ e2e: build ## Official SDKs through Gearshift to real vLLM on CPU
 dashboards: ## Write Grafana's dashboards and check them and the rules: dashboards/
 	$(PYTHON) dashboards/generate.py
 	$(PYTHON) e2e/observe.py --static
+	$(PYTHON) -m unittest discover --quiet --start-directory tools --pattern test_panels.py
 
 .PHONY: observe
-observe: ## Every panel and alert against real Prometheus over simulated engines, eight minutes, with images and screenshots
+observe: ## Every panel and alert against real Prometheus over simulated engines, seven and a half minutes, with images and screenshots
 	cargo build --profile quick --locked -p gearshift -p gearshift-loadtests
 	$(WITH_ONNXRUNTIME) $(PYTHON) e2e/observe.py --gearshift $(QUICK)/gearshift \
 		--loadtest $(QUICK)/gearshift-loadtest $(OBSERVE_ARGS)
@@ -95,7 +97,7 @@ bench: ## Cost per request and per stream, against nginx and HAProxy
 	cargo build --release --locked -p gearshift -p gearshift-loadtests
 	mkdir -p $(REPORTS)
 	$(WITH_ONNXRUNTIME) PATH=$$PATH:/usr/sbin $(RELEASE)/gearshift-loadtest bench \
-		--gearshift $(RELEASE)/gearshift --out $(REPORTS)/bench.json
+		--gearshift $(RELEASE)/gearshift --bundle models/default --out $(REPORTS)/bench.json $(BENCH_ARGS)
 
 .PHONY: route
 route: ## Routing policies side by side over simulated fleets, in virtual time

@@ -27,6 +27,9 @@ SOURCE = ROOT / "dashboards"
 # Points across a panel.
 POINTS = 120
 SCREENSHOTS = E2E / "screenshots.py"
+CONSOLE = REPORTS / "console"
+# Screenshots that the docs show, by their name there.
+SHOWN = {"console-decision.png": "decisions-opened-dark.png", "console-thousand.png": "thousand-dark.png"}
 
 
 def arguments() -> argparse.Namespace:
@@ -35,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loadtest", type=Path, default=ROOT / "target/quick/gearshift-loadtest", help="the engines' binary")
     parser.add_argument("--seconds", type=float, default=240.0, help="how long traffic comes (default: %(default)s)")
     parser.add_argument("--images", type=Path, default=REPORTS / "dashboards", help="where images go")
-    parser.add_argument("--docs", action="store_true", help="keep the images in dashboards/images too")
+    parser.add_argument("--docs", action="store_true", help="keep the images in dashboards/images too, and two of the console")
     parser.add_argument("--static", action="store_true", help="only what needs no run: files, rules and their tests")
     return parser.parse_args()
 
@@ -92,9 +95,20 @@ def observe(options: argparse.Namespace) -> tuple[list[Findings], list[str], dic
 def screenshots(observed: fleet.Observed, options: argparse.Namespace) -> None:
     """Has the console of the running proxy looked at in a browser."""
     proxy = observed.gearshift
-    command = [sys.executable, SCREENSHOTS, proxy.admin, proxy.token, REPORTS / "console"]
+    command = [sys.executable, SCREENSHOTS, proxy.admin, proxy.token, CONSOLE]
     command += ["--gearshift", options.gearshift, "--loadtest", options.loadtest]
     subprocess.run(command, check=True)
+
+
+def keep(drawn: list[Path]) -> None:
+    """Puts images where the docs show them."""
+    images = SOURCE / "images"
+    for image in (path for path in drawn if path.suffix == ".webp"):
+        shutil.copy(image, images)
+    for name, source in SHOWN.items():
+        # Without a browser there are none.
+        if (CONSOLE / source).exists():
+            shutil.copy(CONSOLE / source, images / name)
 
 
 def main() -> int:
@@ -111,8 +125,7 @@ def main() -> int:
         wrong += more
         drawn = draw.dashboards(found, options.images)
         if options.docs:
-            for image in (path for path in drawn if path.suffix == ".webp"):
-                shutil.copy(image, SOURCE / "images")
+            keep(drawn)
         panels = sum(len(findings.answers) for findings in found)
         queries = sum(len(answer.found) for findings in found for answer in findings.answers)
         say(f"{len(found)} dashboards, {panels} panels, {queries} queries; images: {', '.join(path.name for path in drawn)}")

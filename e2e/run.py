@@ -25,8 +25,10 @@ from harness.paths import E2E, FLEET_FILE, FLEET_VARIABLE, REPORTS, ROOT, RUN
 STARTED = time.monotonic()
 # Longer than a stage takes; a hang then fails instead of lasting.
 STAGE_LIMIT_S = 300.0
-# Three starts of vLLM are in it: three minutes on an idle machine, and as long as it takes on a busy one.
-SHIFTING_LIMIT_S = 1200.0
+# Three starts of vLLM are in it, and as many requests as a plan needs: minutes on an idle machine, and as long as it takes on a busy one.
+SHIFTING_LIMIT_S = 2400.0
+# Two trainings, and five times twenty seconds of traffic.
+RETRAINING_LIMIT_S = 900.0
 INTERRUPT_GRACE_S = 30.0
 
 
@@ -83,6 +85,14 @@ def shifting(junit: Path) -> list[str | Path]:
     return [install.python_of(install.CLIENTS), E2E / "shifting.py", f"--junitxml={junit}"]
 
 
+def retraining(junit: Path) -> list[str | Path]:
+    """Rows of live traffic become a bundle that decides, and that is taken back."""
+    loadtest = install.quick("gearshift-loadtests", "gearshift-loadtest")
+    train = install.quick("gearshift-training", "gearshift-train")
+    command: list[str | Path] = [sys.executable, E2E / "retraining.py", f"--junitxml={junit}"]
+    return [*command, "--loadtest", loadtest, "--train", train]
+
+
 # In this order: the later ones take parts of the fleet away; those with engines of their own come last.
 STAGES = (
     Stage("harness", pytest("test_harness.py")),
@@ -99,6 +109,7 @@ STAGES = (
     Stage("bundles", pytest("test_bundles.py"), needs_gearshift=True),
     Stage("server killed", pytest("test_kill.py"), needs_gearshift=True),
     Stage("prometheus", pytest("test_prometheus.py"), needs_gearshift=True),
+    Stage("retraining", retraining, needs_gearshift=True, limit_s=RETRAINING_LIMIT_S, own_engines=True),
     Stage("shifting", shifting, needs_gearshift=True, limit_s=SHIFTING_LIMIT_S, own_engines=True),
 )
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Two real vLLM servers that Gearshift runs itself; one is shifted into another profile while requests come.
 
-The traffic turns from prompts that share nothing to prompts with one long beginning. Gearshift shifts one engine from no prefix
-caching to prefix caching. Every request must be answered, and the engine must say itself that it found what it had seen before; the
+The traffic turns from prompts that share nothing to prompts with one long beginning. Gearshift finds that out and shifts one engine from no
+prefix caching to prefix caching, by a plan of its own; with `--by-hand` it is told to. Every request must be answered, and the engine must say itself that it found what it had seen before; the
 time to the first token before and after goes into the report, and is judged by nobody: the machine may be busy.
 """
 
@@ -186,9 +186,11 @@ def exercise(children: Children, binary: Path, planned: bool) -> tuple[Run, dict
     return run, ended
 
 
-def check(run: Run, ended: dict[str, Any]) -> list[str]:
+def check(run: Run, ended: dict[str, Any], by_hand: bool) -> list[str]:
     """What is not as it should be."""
     problems = [f"lost: {lost}" for lost in run.lost]
+    if ended["planned"] == by_hand:
+        problems.append(f"who shifted: {ended}")
     if ended["outcome"] != "done" or "prefix_caching" not in ended["verified"]:
         problems.append(f"the switch: {ended}")
     if run.during == 0:
@@ -201,13 +203,13 @@ def check(run: Run, ended: dict[str, Any]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gearshift", type=Path, required=True, help="binary to test")
-    parser.add_argument("--planned", action="store_true", help="the controller's plan shifts, not this script")
+    parser.add_argument("--by-hand", action="store_true", help="this script shifts, not the controller's plan: sooner")
     parser.add_argument("--junitxml", type=Path, help="where the result goes, for run.py")
     options = parser.parse_args()
     began = time.monotonic()
     with Children() as children:
-        run, ended = exercise(children, options.gearshift.resolve(), options.planned)
-    problems = check(run, ended)
+        run, ended = exercise(children, options.gearshift.resolve(), planned=not options.by_hand)
+    problems = check(run, ended, options.by_hand)
     medians = {name: f"{statistics.median(taken):.2f} s" for name, taken in run.ttft_s.items() if taken}
     notes = {
         **{f"median TTFT, {name}": median for name, median in medians.items()},
@@ -220,7 +222,7 @@ def main() -> int:
     for problem in problems:
         print(problem)
     REPORTS.mkdir(parents=True, exist_ok=True)
-    kept = {"planned": options.planned, "seconds": round(time.monotonic() - began, 1), **asdict(run), "switch": ended}
+    kept = {"planned": not options.by_hand, "seconds": round(time.monotonic() - began, 1), **asdict(run), "switch": ended}
     (REPORTS / "shifting.json").write_text(json.dumps(kept, indent=2) + "\n")
     if options.junitxml:
         outcome = report.FAILED if problems else report.PASSED

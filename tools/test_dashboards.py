@@ -10,7 +10,7 @@ import generate  # noqa: E402
 from dashboards import conform, rules  # noqa: E402
 from dashboards.draw import scale  # noqa: E402
 from dashboards.evaluate import has_data  # noqa: E402
-from dashboards.model import DashboardModel, filled  # noqa: E402
+from dashboards.model import Choice, DashboardModel, filled  # noqa: E402
 from dashboards.prometheus import Series  # noqa: E402
 
 FILES = sorted((ROOT / "dashboards" / "grafana").glob("*.json"))
@@ -47,8 +47,11 @@ class Files(unittest.TestCase):
 
 class Queries(unittest.TestCase):
     def test_variables_become_alternatives_of_a_regular_expression(self):
-        expr = filled('rate(x{a=~"$a",b=~"$b"}[$__rate_interval])', {"a": ["one", "t.wo"], "b": ["c"]})
+        expr = filled('rate(x{a=~"$a",b=~"$b"}[$__rate_interval])', {"a": Choice(["one", "t.wo"]), "b": Choice(["c"])})
         self.assertEqual(expr, 'rate(x{a=~"(one|t\\\\.wo)",b=~"(c)"}[20s])')
+
+    def test_all_is_what_the_dashboard_says_it_is(self):
+        self.assertEqual(filled('x{a=~"$a"}', {"a": Choice(["one", "two"], ".*")}), 'x{a=~".*"}')
 
     def test_not_a_number_is_no_data(self):
         self.assertFalse(has_data([]))

@@ -72,24 +72,36 @@ pub struct ProcessActuator {
     pub workdir: PathBuf,
     /// Added to Gearshift's own environment. Values may be keys, so they are not shown.
     pub env: Vec<(String, Secret)>,
+    /// Variables that the file reads by `${NAME}` elsewhere than in this backend's own entry: of Gearshift's own environment, the
+    /// engine does not get these.
+    #[serde(skip)]
+    pub withheld: Vec<String>,
     /// How long it may take to end before it is killed. Default 30 s.
     #[serde(serialize_with = "summary::duration")]
     pub stop_grace: Duration,
     /// How long it may take to answer and to prove its profile. Default 10 min.
     #[serde(serialize_with = "summary::duration")]
     pub start_timeout: Duration,
-    /// What it writes; each start begins a new file.
+    /// What it writes; each start begins a new file. Its engine is known again by the [file beside it](Self::pid_file).
     #[serde(serialize_with = "summary::path")]
     pub log: PathBuf,
     /// Whether operators are told how that ended, where the engine did. It may hold prompts. Default false.
     pub show_last_words: bool,
-    /// A command that prints the memory in use, MiB, a line for each accelerator; empty for none.
-    pub memory_probe: Vec<String>,
+    /// A command that prints the memory in use on the engine's accelerators, MiB, a line for each; empty for nothing to wait for.
+    /// Absent, `nvidia-smi` is asked, where the machine has it, which processes hold memory.
+    pub memory_probe: Option<Vec<String>>,
     /// How long memory may take to become free once the engine has ended. Default 60 s.
     #[serde(serialize_with = "summary::duration")]
     pub release_timeout: Duration,
     /// What becomes of it when Gearshift is told to end.
     pub on_exit: OnExit,
+}
+
+impl ProcessActuator {
+    /// The file that names the engine's process; no two backends have one.
+    pub fn pid_file(&self) -> PathBuf {
+        self.log.with_extension("pid")
+    }
 }
 
 /// What becomes of an engine when Gearshift is told to end.

@@ -40,6 +40,80 @@ fn an_actuator_is_one_of_three_and_whole() {
 }
 
 #[test]
+fn no_two_engines_have_one_probe() {
+    let backends = |one: &str, other: &str| {
+        let backend = |port: u16, probe: &str| {
+            format!(
+                "  - {{url: 'http://x:{port}', profile: a, profiles: [a], actuator: {{process: {{command: [vllm]{probe}}}}}}}\n"
+            )
+        };
+        format!("profiles: {{a: {{}}}}\nbackends:\n{}{}", backend(1, one), backend(2, other))
+    };
+    let (smi, rocm) = (", memory_probe: [nvidia-smi]", ", memory_probe: [rocm-smi]");
+    for (one, other) in [("", ""), (smi, rocm), (smi, ""), (", memory_probe: []", ", memory_probe: []")] {
+        assert!(read(&backends(one, other)).is_ok(), "{one} {other}");
+    }
+    let problem = only(&backends(smi, smi));
+    assert!(
+        problem.contains(
+            "backends[1].actuator.process.memory_probe: is the probe of another backend too, on line 3"
+        ),
+        "{problem}"
+    );
+}
+
+/// Of two engines with one file, the one would be taken over as the other's, and ended for it.
+#[test]
+fn no_two_engines_are_known_by_one_file() {
+    let backends = |one: (&str, &str), other: (&str, &str)| {
+        let backend = |port: u16, (name, log): (&str, &str)| {
+            format!(
+                "  - {{name: {name}, url: 'http://x:{port}', profile: a, profiles: [a], actuator: {{process: {{command: [vllm]{log}}}}}}}\n"
+            )
+        };
+        format!("profiles: {{a: {{}}}}\nbackends:\n{}{}", backend(1, one), backend(2, other))
+    };
+    let log = ", log: logs/x.log";
+    assert!(read(&backends(("one", ""), ("other", log))).is_ok());
+    for (one, other) in [
+        (("one", log), ("other", log)),
+        (("one", log), ("other", ", log: ./logs/x.txt")),
+        (("gpu/0", ""), ("gpu-0", "")),
+        (("one", ", log: engine-logs/other.log"), ("other", "")),
+    ] {
+        let problem = only(&backends(one, other));
+        let named = format!("and that of {}, on line 3", one.0);
+        assert!(
+            problem.contains("backends[1].actuator.process.log: ") && problem.contains(&named),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn variables_that_the_file_reads_are_kept_from_engines_but_their_own() {
+    let around = |name: &str| Some(format!("value-of-{name}"));
+    let backend = |port: u16, keys: &str, env: &str| {
+        format!(
+            "  - {{url: 'http://x:{port}', {keys}profile: a, profiles: [a], actuator: {{process: {{command: [vllm], env: {{{env}}}}}}}}}\n"
+        )
+    };
+    let text = format!(
+        "admin: {{token: '${{ADMIN}}'}}\nprofiles: {{a: {{}}}}\nbackends:\n{}{}",
+        backend(1, "api_key: '${VLLM_API_KEY}', ", "HF_HOME: '${HOME}/hf'"),
+        backend(2, "", "HF_TOKEN: '${TOKEN}'"),
+    );
+    let config = gearshift_config::parse_with("g.yaml", &text, std::path::Path::new(""), &around).unwrap();
+    let withheld = |index: usize| match &config.backends[index].actuator {
+        Some(gearshift_config::Actuator::Process(process)) => process.withheld.join(" "),
+        _ => panic!(),
+    };
+    // vLLM takes the key that it asks clients for from its environment: without it, it would ask for none.
+    assert_eq!(withheld(0), "ADMIN TOKEN");
+    assert_eq!(withheld(1), "ADMIN VLLM_API_KEY", "every engine has a home");
+}
+
+#[test]
 fn what_may_be_a_key_is_not_shown() {
     let shown = |text: &str| read(text).unwrap().redacted().to_string();
     let text =

@@ -1,19 +1,35 @@
 """Fleet overview: are requests served well, where, and at what price?"""
 
 from . import kit
-from .kit import BACKEND, MODEL, ON_BACKEND, OUTCOMES, RIDE, ROUTE, Dashboard, Panel, Query, Row
-from .kit import above, below, quantile, quantiles, rate, ratio, stat, timeline
+from .kit import ASKED, BACKEND, MODEL, ON_BACKEND, OUTCOMES, RIDE, ROUTE, WINDOW, Dashboard, Panel, Query, Row
+from .kit import above, below, of_profiles, quantile, quantiles, rate, ratio, stat, timeline
 
 TTFT = "gearshift_time_to_first_token_seconds"
 TPOT = "gearshift_time_per_output_token_seconds"
 E2E = "gearshift_request_duration_seconds"
 REQUESTS = "gearshift_requests_total"
 
-SERVED = rate(REQUESTS, labels=RIDE + ',outcome!~"client_error|cancelled"')
-BROKEN = rate(REQUESTS, labels=RIDE + ',outcome=~"cut|upstream_error"')
-OWN_ERRORS = rate("gearshift_errors_total", labels='source!="client"')
+OURS, COUNTED = 'outcome=~"cut|upstream_error"', 'outcome!~"client_error|cancelled"'
 READY = f'sum(max by (backend) (gearshift_backend_available{{{ON_BACKEND},state="ready"}}))'
 TOKENS_OUT = rate("gearshift_tokens_total", labels=RIDE + ',kind="output"')
+
+
+def either(requests: str, besides: str, labels: str) -> str:
+    """Rates of requests that were forwarded, and those of another counter. No series of one has the labels of one of the other's, so a sum
+    over both counts each once, and only one need be there."""
+    return f"rate({REQUESTS}{{{labels},{requests}}}{WINDOW}) or rate({besides}{WINDOW})"
+
+
+def failed(by: str = "") -> str:
+    """Share of requests that failed for a reason on our side: forwarded ones, and those that Gearshift answered itself. The latter are of
+    no backend, so the choice of backends leaves both alone."""
+    grouped, labels = (f"sum by ({by})", f'{ASKED},{by}!=""') if by else ("sum", ASKED)
+    own = f'gearshift_errors_total{{{labels},source!="client"}}'
+    return f"{grouped} ({either(OURS, own, labels)}) / ({grouped} ({either(COUNTED, own, labels)}) > 0)"
+
+
+ATTEMPTS = f"gearshift_attempts_failed_total{{{RIDE}}}"
+BAD_ATTEMPTS, ALL_ATTEMPTS = either(OURS, ATTEMPTS, RIDE), either(COUNTED, ATTEMPTS, RIDE)
 
 
 def engine(metric: str) -> str:
@@ -32,9 +48,9 @@ NOW = Row(
         ),
         stat(
             "Errors",
-            "Share of requests that failed for a reason on our side: broken streams, 5xx of engines, errors Gearshift answered itself. "
-            "Above 1 %: Proxy internals says which; runbook: error-budget-burn.",
-            f"({BROKEN} + {OWN_ERRORS}) / ({SERVED} + {OWN_ERRORS} > 0)",
+            "Share of requests on the chosen routes and models, whatever the backend, that failed for a reason on our side: broken streams, "
+            "5xx of engines, errors Gearshift answered itself. Above 1 %: the row *Failures* says whose; runbook: error-budget-burn.",
+            failed(),
             "percentunit",
             above(0.001, 0.01),
             decimals=2,
@@ -90,8 +106,8 @@ RED = Row(
         Panel(
             "Errors answered by Gearshift",
             "Requests that were not forwarded or that no backend answered, by reason. `no_backend` and `upstream_*` mean the fleet, "
-            "`overloaded` the proxy's own limits, all others the clients.",
-            [Query('sum by (reason) (rate(gearshift_errors_total[$__rate_interval])) > 0', "{{reason}}")],
+            "`overloaded` the proxy's own limits, all others the clients. What is wrong before route and model are known counts where all are chosen.",
+            [Query(f'{rate("gearshift_errors_total", "reason", ASKED)} > 0', "{{reason}}")],
             "reqps",
             stacked=True,
         ),
@@ -139,6 +155,41 @@ RED = Row(
             "Requests by model",
             "Forwarded requests a second by model.",
             [Query(rate(REQUESTS, "model"), "{{model}}")],
+            "reqps",
+            width=kit.THIRD,
+            stacked=True,
+        ),
+    ],
+)
+
+
+
+def share(title: str, description: str, expr: str, by: str) -> Panel:
+    return Panel(title, description, [Query(expr, f"{{{{{by}}}}}")], "percentunit", width=kit.THIRD, lines=((None, "transparent"), (0.01, kit.WORST)))
+
+
+FAILURES = Row(
+    "Failures",
+    [
+        share("Errors by route", "Share of requests that failed for a reason on our side, those that Gearshift answered itself among them.", failed("route"), "route"),
+        share("Errors by model", "As beside. One model alone: its engines, see by backend; all: Gearshift, or what is before the engines.", failed("model"), "model"),
+        share("Errors by profile", "Share of attempts at backends in a profile that failed, also where another backend answered then. One profile "
+              "alone: a knob that its engines do not bear.", f"{of_profiles(BAD_ATTEMPTS)} / ({of_profiles(ALL_ATTEMPTS)} > 0)", "profile"),
+        share("Errors by backend", "Share of attempts at a backend that failed, also where another answered then, so that clients did not see it; "
+              "runbook: backend-failing.", f"sum by (backend) ({BAD_ATTEMPTS}) / (sum by (backend) ({ALL_ATTEMPTS}) > 0)", "backend"),
+        Panel(
+            "Failed attempts",
+            "Attempts at backends that gave clients nothing, by reason. `connect…`: nobody listens, or the network; `broken`: the connection ended "
+            "before a response; `refused`: the engine sends away; `response_timeout`: no response in time.",
+            [Query(f"sum by (reason) (rate({ATTEMPTS}{WINDOW}))", "{{reason}}")],
+            "reqps",
+            width=kit.THIRD,
+            stacked=True,
+        ),
+        Panel(
+            "Failed attempts by backend",
+            "The same by backend: whose failures others make up for. They cost the requests time and the others load.",
+            [Query(f"sum by (backend) (rate({ATTEMPTS}{WINDOW})) > 0", "{{backend}}")],
             "reqps",
             width=kit.THIRD,
             stacked=True,
@@ -256,5 +307,5 @@ DASHBOARD = Dashboard(
     "Gearshift / Fleet overview",
     "Are requests served well, where, and at what price?",
     [ROUTE, MODEL, BACKEND],
-    [NOW, RED, FLEET, BACKENDS, COSTS, BURN],
+    [NOW, RED, FAILURES, FLEET, BACKENDS, COSTS, BURN],
 )

@@ -84,11 +84,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice at the top of a dashboard, filled by a query."""
+    """A choice at the top of a dashboard, filled by a query.
+
+    `all` is the regular expression that *All* stands for; empty: one of the values on offer, as Grafana has it by default.
+    """
 
     name: str
     label: str
     query: str
+    all: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,13 +110,16 @@ class Dashboard:
         return [panel for row in self.rows for panel in row.panels]
 
 
-ROUTE = Variable("route", "Route", "label_values(gearshift_decisions_total, route)")
-MODEL = Variable("model", "Model", "label_values(gearshift_backend_serves, model)")
+# All of them holds, beside every route and model, what failed before either was known.
+ANY = ".*"
+ROUTE = Variable("route", "Route", "label_values(gearshift_decisions_total, route)", ANY)
+MODEL = Variable("model", "Model", "label_values(gearshift_backend_serves, model)", ANY)
 # Only backends of the chosen models, so that choosing a model also narrows what has no label `model`.
 BACKEND = Variable("backend", "Backend", 'label_values(gearshift_backend_serves{model=~"$model"}, backend)')
 INSTANCE = Variable("instance", "Instance", "label_values(gearshift_build_info, instance)")
 
-RIDE = 'route=~"$route",model=~"$model",backend=~"$backend"'
+ASKED = 'route=~"$route",model=~"$model"'
+RIDE = ASKED + ',backend=~"$backend"'
 ON_ROUTE = 'route=~"$route"'
 ON_BACKEND = 'backend=~"$backend"'
 ON_INSTANCE = 'instance=~"$instance"'
@@ -141,12 +148,24 @@ def quantiles(histogram: str, labels: str = RIDE) -> list[Query]:
     return [Query(quantile(float(f"0.{name[1:]}"), histogram, labels=labels), name) for name in QUANTILES]
 
 
+def le(bound: str) -> str:
+    """The matcher of a bucket. Prometheus 3 writes a whole number's `le` as a fraction (`2.0`), those before it as it came (`2`)."""
+    return f'le="{bound}"' if "." in bound else f'le=~"{bound}(\\\\.0)?"'
+
+
 def by_profile(metric: str, labels: str = RIDE, more: str = "") -> str:
     """A counter's rate by the profile that its backend is in."""
+    return of_profiles(f"rate({metric}{{{labels}}}{WINDOW})", more)
+
+
+def of_profiles(rates: str, more: str = "") -> str:
+    """Rates by backend, summed by the profile that it is in by the word of the Gearshift that counted: to another replica it may be in
+    another one, and another fleet may have a backend of that name."""
     kept = ", ".join(filter(None, ["profile", more]))
-    inner = ", ".join(filter(None, ["backend", more]))
-    info = "group_left (profile) max by (backend, profile) (gearshift_backend_info)"
-    return f"sum by ({kept}) (sum by ({inner}) (rate({metric}{{{labels}}}{WINDOW})) * on (backend) {info})"
+    own = "job, instance, backend"
+    inner = ", ".join(filter(None, [own, more]))
+    info = f"group_left (profile) max by ({own}, profile) (gearshift_backend_info)"
+    return f"sum by ({kept}) (sum by ({inner}) ({rates}) * on ({own}) {info})"
 
 
 def stat(title: str, description: str, expr: str, unit: str, steps=((None, CALM),), width=EIGHTH, **more) -> Panel:

@@ -101,12 +101,14 @@ WATCH = Row(
         line("Questions about what is served", "Detections of model and knobs, by result.",
              [Query(f"sum by (result) (rate(gearshift_backend_detections_total{{{BOTH}}}{WINDOW}))", "{{result}}")], "ops",
              colours={"ok": kit.GOOD, "failed": kit.WORST}),
+        line("Names left out", "Models and adapters that an engine lists and that are not taken in: over 1,000 of them, or longer than 256 bytes. Requests for them find nobody.",
+             [Query(f"max by (backend) (gearshift_backend_names_left_out{{{BOTH}}})", "{{backend}}")], "none", width=kit.QUARTER),
         line("Prefill on its way", "Prompt tokens sent whose first output has not come back: the part of the load that scrapes cannot show in time.",
-             [Query(f"sum by (backend) (gearshift_backend_in_flight_prefill_tokens{{{BOTH}}})", "{{backend}}")], "short"),
+             [Query(f"sum by (backend) (gearshift_backend_in_flight_prefill_tokens{{{BOTH}}})", "{{backend}}")], "short", width=kit.QUARTER),
         line("What a scrape of Gearshift takes", "By Prometheus' clock. Rendered on the control thread, never on a request core.",
-             [Query("max by (instance) (scrape_duration_seconds and on (instance) gearshift_build_info)", "{{instance}}")], "s"),
+             [Query("max by (instance) (scrape_duration_seconds and on (instance) gearshift_build_info)", "{{instance}}")], "s", width=kit.QUARTER),
         line("Series", "Samples in one scrape of Gearshift. Grows with routes × backends in use, never with clients.",
-             [Query("max by (instance) (scrape_samples_scraped and on (instance) gearshift_build_info)", "{{instance}}")], "short"),
+             [Query("max by (instance) (scrape_samples_scraped and on (instance) gearshift_build_info)", "{{instance}}")], "short", width=kit.QUARTER),
     ],
 )
 

@@ -17,10 +17,8 @@ def target(name: str) -> str:
 
 def within(name: str, low: str, high: str) -> str:
     """Share of requests whose measured time was between two multiples of the predicted one."""
-    count = lambda le: f'sum(rate({ACCURACY}_bucket{{{target(name)},le="{le}"}}{WINDOW}))'  # noqa: E731
+    count = lambda bound: f"sum(rate({ACCURACY}_bucket{{{target(name)},{kit.le(bound)}}}{WINDOW}))"  # noqa: E731
     return f"({count(high)} - {count(low)}) / (sum(rate({ACCURACY}_count{{{target(name)}}}{WINDOW})) > 0)"
-
-
 
 
 def predicted(choice: str, by: str = "") -> str:
@@ -163,19 +161,21 @@ def factor(name: str, label: str) -> Panel:
     )
 
 
+CALIBRATION = f"gearshift_backend_calibration_ratio{{{ON_BACKEND}}}"
 CALIBRATED = Row(
     "Calibration and drift",
     [
         factor("ttft", "TTFT"),
         factor("tpot", "TPOT"),
         Panel(
-            "Drift within half an hour",
-            "How many times larger or smaller the calibration of TPOT is than its mean over the last half hour. Above 1.5 an alert goes off.",
+            "Drift within six hours",
+            "How many times larger or smaller a backend's calibration is than its mean over six hours, where over 100 outcomes taught it. Above 1.5 "
+            "for a quarter of an hour an alert goes off; runbook: calibration-drift.",
             [
                 Query(
-                    f'exp(abs(ln(avg by (backend) (gearshift_backend_calibration_ratio{{{ON_BACKEND},target="tpot"}})) - '
-                    f'ln(avg by (backend) (avg_over_time(gearshift_backend_calibration_ratio{{{ON_BACKEND},target="tpot"}}[30m])))))',
-                    "{{backend}}",
+                    f"max by (backend, target) (exp(abs(ln({CALIBRATION}) - ln(avg_over_time({CALIBRATION}[6h])))) "
+                    "and on (job, instance, backend) gearshift_backend_calibration_samples > 100)",
+                    "{{backend}} {{target}}",
                 )
             ],
             "none",
@@ -188,22 +188,44 @@ CALIBRATED = Row(
             "Answers that calibration has learned from since the backend is known. A flat line: it gets no requests, so nothing new is learned.",
             [Query(f"sum by (backend) (gearshift_backend_calibration_samples{{{ON_BACKEND}}})", "{{backend}}")],
             "short",
-            width=kit.THIRD,
         ),
         Panel(
             "Declared and found differ",
             "Differences between what the configuration declares of a backend and what its engine says. Any: `/fleet` names them; predictions rest on what is declared.",
             [Query(f"max by (backend) (gearshift_backend_mismatches{{{ON_BACKEND}}})", "{{backend}}")],
             "none",
-            width=kit.THIRD,
         ),
-        Panel(
-            "Time saved against round robin",
-            "Share of the predicted end-to-end time, by route." + ESTIMATED,
-            [Query(saved("route"), "{{route}}")],
-            "percentunit",
-            width=kit.THIRD,
+    ],
+)
+
+
+def hindsight(of: str) -> str:
+    """Seconds of whole answers on routes for latency, by how they are counted."""
+    return rate("gearshift_estimated_regret_seconds_total", "route", f'{ON_ROUTE},of="{of}"')
+
+
+def by_route(title: str, description: str, expr: str, **more) -> Panel:
+    return Panel(title, description, [Query(expr, "{{route}}")], "percentunit", width=kit.THIRD, **more)
+
+
+HINDSIGHT = Row(
+    "What choosing was worth (estimated)",
+    [
+        by_route("Time saved against round robin", "Share of the predicted end-to-end time." + ESTIMATED, saved("route"), minimum=None),
+        by_route(
+            "Regret",
+            "Share of the measured time of whole answers by which they exceeded what the best other candidate of the same decision was predicted to "
+            "take, counted only where they did. Estimated, too high rather than too low: noise of each measurement counts, and the best of many "
+            "predictions is too good to be true. Growing: see who decides, and drift; runbook: predictions-off. Routes for latency only.",
+            f"{hindsight('regret')} / ({hindsight('chosen')} > 0)",
+        ),
+        by_route(
+            "Against the best other candidate",
+            "The same over all answers, also those that were faster than the best other was predicted to be: below zero the choices were better than "
+            "any other is thought to have been. Lasting above zero: predictions are too good for some backend; see *median by backend*.",
+            f"{hindsight('chosen')} / ({hindsight('best_other')} > 0) - 1",
             minimum=None,
+            lines=((None, "transparent"), (0, kit.WARN)),
         ),
     ],
 )
@@ -213,5 +235,5 @@ DASHBOARD = Dashboard(
     "Gearshift / Selection quality",
     "Are predictions right, does the meta-learner decide, and what does choosing save?",
     [ROUTE, MODEL, BACKEND],
-    [NOW, DECIDED, PREDICTED, CALIBRATED, *SELECTION],
+    [NOW, DECIDED, PREDICTED, CALIBRATED, HINDSIGHT, *SELECTION],
 )

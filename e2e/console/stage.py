@@ -111,11 +111,12 @@ class Stage:
         if answer.status >= 300:
             raise RuntimeError(f"fault {fault} at {engine}: {answer.status} {answer.body!r}")
 
-    def ask(self, tokens: int = 8, model: str = MODEL) -> int:
-        """One request of a client's; gives the status."""
+    def ask(self, tokens: int = 8, model: str = MODEL, name: str | None = None) -> int:
+        """One request of a client's, which may give it an id; gives the status."""
         messages = [{"role": "user", "content": "Which gear is next?"}]
+        headers = {"x-request-id": name} if name else {}
         return http.post_json(
-            self.url, "/v1/chat/completions", {"model": model, "messages": messages, "max_tokens": tokens}
+            self.url, "/v1/chat/completions", {"model": model, "messages": messages, "max_tokens": tokens}, headers
         ).status
 
 

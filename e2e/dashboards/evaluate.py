@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import isfinite
 
-from .model import DashboardModel, PanelModel, filled
+from .model import Choice, DashboardModel, PanelModel, filled
 from .prometheus import BadQuery, Prometheus, Series, Span
 
 
@@ -30,9 +30,9 @@ def has_data(series: list[Series]) -> bool:
     return any(isfinite(value) for one in series for _, value in one.points)
 
 
-def ask(prometheus: Prometheus, query: dict, values: dict[str, list[str]], span: Span) -> list[Series]:
+def ask(prometheus: Prometheus, query: dict, choices: dict[str, Choice], span: Span) -> list[Series]:
     """One query's series."""
-    expr = filled(query["expr"], values)
+    expr = filled(query["expr"], choices)
     if "$" in expr:
         raise BadQuery(f"a variable that the dashboard does not have: {expr}")
     return prometheus.instant(expr, span.end) if query["instant"] else prometheus.range(expr, span)
@@ -41,18 +41,19 @@ def ask(prometheus: Prometheus, query: dict, values: dict[str, list[str]], span:
 def evaluate(dashboard: DashboardModel, prometheus: Prometheus, span: Span, may_be_empty: dict[str, str]) -> Findings:
     """All panels of a dashboard; `may_be_empty` says by title which may have nothing to show, and why."""
     answers, wrong = [], []
-    values = dashboard.values(prometheus, span)
-    wrong += [f"variable {name} offers nothing" for name, offered in values.items() if not offered]
+    choices = dashboard.choices(prometheus, span)
+    wrong += [f"variable {name} offers nothing" for name, choice in choices.items() if not choice.offered]
     for expr in dashboard.annotations():
         try:
-            prometheus.range(filled(expr, values), span)
+            if not has_data(prometheus.range(filled(expr, choices), span)):
+                wrong.append(f"annotation: no data: {expr}")
         except BadQuery as error:
             wrong.append(f"annotation: {error}")
     for panel in dashboard.panels():
         answer = Answer(panel)
         for query in panel.queries:
             try:
-                answer.found.append(ask(prometheus, query, values, span))
+                answer.found.append(ask(prometheus, query, choices, span))
             except BadQuery as error:
                 answer.found.append([])
                 wrong.append(f"{panel.title}: {query['refId']}: {error}")

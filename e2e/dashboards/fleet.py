@@ -39,14 +39,15 @@ def start(children: Children, gearshift: Path, loadtest: Path) -> Observed:
     """Starts everything, and waits until it is ready."""
     template = (E2E / TEMPLATE).read_text()
     engines = {name: f"{services.LOCAL}:{free_port()}" for name in ENGINE.findall(template)}
-    listen, admin, control = (f"{services.LOCAL}:{free_port()}" for _ in range(3))
+    listen, admin, control, collector = (f"{services.LOCAL}:{free_port()}" for _ in range(4))
     bundles = RUN / "bundles"
     bundles.mkdir(parents=True, exist_ok=True)
     if (SHIPPED_BUNDLE / "manifest.json").exists():
         shutil.copytree(SHIPPED_BUNDLE, bundles / "default")
     config = RUN / "observe.yaml"
     launch = json.dumps(["sh", "-c", LAUNCH, "engine"])
-    values = {"listen": listen, "admin": admin, "bundles": json.dumps(str(bundles)), "launch": launch, **engines}
+    places = {name: json.dumps(str(RUN / name)) for name in ("bundles", "rows", "access_log")}
+    values = {"listen": listen, "admin": admin, "collector": collector, "launch": launch, **places, **engines}
     text = services.configuration(values, TEMPLATE)
     config.write_text(text)
     # All but those that Gearshift starts.
@@ -57,6 +58,8 @@ def start(children: Children, gearshift: Path, loadtest: Path) -> Observed:
     # The engines' program reads nearly the same file, tokens included.
     environment = {services.TOKEN_VARIABLE: services.TOKEN, "GEARSHIFT_LOG": "info", "LOADTEST": str(loadtest)}
     simulated = children.add(Child("engines", command, RUN / "engines.log", environment))
+    # The stub takes spans too.
+    children.add(Child("collector", [loadtest, "mock", "--listen", collector], RUN / "collector.log"))
     serve: list[str | Path] = [gearshift, "serve", "--config", config]
     log = RUN / "gearshift.log"
     proxy = children.add(Child("gearshift", serve, log, environment))

@@ -14,6 +14,20 @@ REGEX_SPECIAL = re.compile(r"([.+*?()\[\]{}|^$\\])")
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What a variable offers, all of it chosen; `all` is the regular expression that this is, where the dashboard gives one."""
+
+    offered: list[str]
+    all: str = ""
+
+    @property
+    def expression(self) -> str:
+        """As Grafana puts it into PromQL's strings, in which a backslash of the expression stands twice."""
+        alternatives = "|".join(REGEX_SPECIAL.sub(r"\\\\\1", value) for value in self.offered)
+        return self.all or f"({alternatives})"
+
+
+@dataclass(frozen=True)
 class PanelModel:
     """One panel as Grafana would read it."""
 
@@ -57,30 +71,29 @@ class DashboardModel:
         """Panels with data."""
         return [panel for panel in self.everything() if panel.kind != "row"]
 
-    def variables(self) -> list[tuple[str, str]]:
-        """Names and queries of the variables that a query fills, in order."""
+    def variables(self) -> list[tuple[str, str, str]]:
+        """Names and queries of the variables that a query fills, in order, and what all of each is."""
         listed = self.raw["templating"]["list"]
-        return [(one["name"], one["query"]["query"]) for one in listed if one["type"] == "query"]
+        return [(one["name"], one["query"]["query"], one.get("allValue", "")) for one in listed if one["type"] == "query"]
 
     def annotations(self) -> list[str]:
         """The expressions of its annotations."""
         return [one["expr"] for one in self.raw["annotations"]["list"]]
 
-    def values(self, prometheus: Prometheus, span: Span) -> dict[str, list[str]]:
+    def choices(self, prometheus: Prometheus, span: Span) -> dict[str, Choice]:
         """What each variable offers. Later ones may rest on earlier ones, as in Grafana."""
-        offered: dict[str, list[str]] = {}
-        for name, query in self.variables():
+        offered: dict[str, Choice] = {}
+        for name, query, whole in self.variables():
             parts = LABEL_VALUES.match(query)
             if parts is None:
                 raise ValueError(f"{self.path.name}: variable {name}: {query!r} is not label_values(selector, label)")
-            offered[name] = prometheus.label_values(parts["label"], filled(parts["selector"], offered), span)
+            values = prometheus.label_values(parts["label"], filled(parts["selector"], offered), span)
+            offered[name] = Choice(values, whole)
         return offered
 
 
-def filled(expr: str, variables: dict[str, list[str]], window: str = "20s") -> str:
-    """An expression with all values of each variable chosen, as Grafana puts them into a regular expression."""
-    for name, values in variables.items():
-        # In PromQL's string a backslash of the expression stands twice.
-        alternatives = "|".join(REGEX_SPECIAL.sub(r"\\\\\1", value) for value in values)
-        expr = expr.replace(f'"${name}"', f'"({alternatives})"')
+def filled(expr: str, choices: dict[str, Choice], window: str = "20s") -> str:
+    """An expression with all of each variable chosen."""
+    for name, choice in choices.items():
+        expr = expr.replace(f'"${name}"', f'"{choice.expression}"')
     return expr.replace("$__rate_interval", window)

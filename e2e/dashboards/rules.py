@@ -1,8 +1,11 @@
 """The rules: promtool's checks and tests, and their health in the run."""
 
+import json
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import install
@@ -49,6 +52,22 @@ def tested() -> list[str]:
     """promtool's word on the rules and on their tests."""
     rules, tests = sorted(FOLDER.glob("*.yaml")), sorted((FOLDER / "tests").glob("*.yaml"))
     return promtool("check", "rules", *rules) + promtool("test", "rules", *tests)
+
+
+def evaluates(expr: str, series: Mapping[str, str], expected: Mapping[str, float]) -> list[str]:
+    """What promtool has against this: over these series, scraped once a minute, the expression has these values after ten minutes, each by
+    its labels (`{}` for none), to a millionth."""
+    samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": f"round({expr}, 1e-6)", "eval_time": "10m", "exp_samples": samples}],
+    }
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        # JSON is YAML.
+        json.dump({"evaluation_interval": "1m", "tests": [test]}, file)
+        file.flush()
+        return promtool("test", "rules", file.name)
 
 
 def healthy(prometheus: Prometheus) -> list[str]:

@@ -84,6 +84,7 @@ def troubles(observed: Observed) -> list[tuple[float, str, Callable[[], None]]]:
         (0.10, "clients make mistakes", lambda: mistakes(observed)),
         (0.15, "clients leave", lambda: impatience(observed)),
         (0.20, "h200 is twice as slow", lambda: fault("h200", kind="slow", factor=2.0, for_s=40)),
+        # Back after 10 s and what its start takes, which is a vLLM's: 100 s.
         (0.30, "l4-b dies", lambda: fault("l4-b", kind="crash", for_s=10)),
         (0.50, "h100-draft hangs", lambda: fault("h100-draft", kind="hang", for_s=20)),
         (0.68, "h200 breaks streams off", lambda: fault("h200", kind="reset_mid_stream", share=0.2, for_s=10)),

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,9 @@ from types import TracebackType
 from .waiting import Overdue, until
 
 GRACE_S = 20.0
+# Below those of outgoing connections, of which one could take a port before it is used.
+PORTS = range(20_000, 28_000)
+_left = random.sample(PORTS, len(PORTS))
 
 
 def free_port() -> int:
@@ -20,12 +24,16 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ones."""
-    with contextlib.ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
+    """Different ones, which are not given again: whoever got one before may not listen yet."""
+    found: list[int] = []
+    while _left and len(found) < count:
+        port = _left.pop()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    if len(found) == count:
+        return found
+    raise RuntimeError(f"{count} ports are not free from {PORTS.start} to {PORTS.stop - 1}")
 
 
 class Child:

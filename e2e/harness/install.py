@@ -30,6 +30,10 @@ def python_of(environment: Path) -> Path:
     return environment / "bin" / "python"
 
 
+# Behind a proxy that looks into TLS, the machine's own certificates are the ones that count; uv brings others along.
+SYSTEM_CERTIFICATES = "--system-certs"
+
+
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
     """Runs a command and raises if it fails; its output goes where ours goes."""
     subprocess.run([str(part) for part in command], cwd=cwd, check=True, stdin=subprocess.DEVNULL)
@@ -56,10 +60,10 @@ def environment(target: Path, requirements: Path, finish: Callable[[], None] = l
 
     def make() -> None:
         uv = TOOLS / "bin" / "uv"
-        run(uv, "venv", "--quiet", "--python", PYTHON_VERSION, target)
+        run(uv, SYSTEM_CERTIFICATES, "venv", "--quiet", "--python", PYTHON_VERSION, target)
         # The lock is complete; resolving again would trip over the overridden requirements.
         options = ("--quiet", "--no-deps", "--require-hashes", "--compile-bytecode")
-        run(uv, "pip", "install", *options, "--python", python_of(target), "-r", requirements)
+        run(uv, SYSTEM_CERTIFICATES, "pip", "install", *options, "--python", python_of(target), "-r", requirements)
         finish()
 
     once(target, [requirements], make)
@@ -140,6 +144,12 @@ def gearshift() -> Path:
     """The release binary, built here."""
     run("cargo", "build", "--quiet", "--release", "--locked", "-p", "gearshift")
     return cargo_target() / "release" / "gearshift"
+
+
+def quick(package: str, program: str) -> Path:
+    """A program that is not shipped as a binary: optimised, without the release build's patience."""
+    run("cargo", "build", "--quiet", "--profile", "quick", "--locked", "-p", package)
+    return cargo_target() / "quick" / program
 
 
 def engine() -> Path:

@@ -4,6 +4,7 @@ mod collect;
 mod day;
 mod engine;
 mod engines;
+mod examples;
 mod fit_hardware;
 mod route;
 mod run;
@@ -31,56 +32,61 @@ use gearshift_loadtests::{
 
 /// Load tests and benchmarks for Gearshift.
 #[derive(Debug, Parser)]
-#[command(name = "gearshift-loadtest", version, after_help = EXAMPLES)]
+#[command(name = "gearshift-loadtest", version, after_help = examples::ALL)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  gearshift-loadtest engine --hardware h100_sxm --model llama-3.1-8b --listen 127.0.0.1:8000
-  gearshift-loadtest run --help
-  gearshift-loadtest route --output json
-  gearshift-loadtest completions bash > /etc/bash_completion.d/gearshift-loadtest
-
-Exit codes: 0 done, 1 it failed or was interrupted, 2 wrong usage. Commands that serve end with 0 when they are told to.
-Progress and colours are for terminals alone, and colours not where NO_COLOR is set.";
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve a stub in the shape of vLLM, for measuring proxies: it answers at once and computes nothing.
+    #[command(after_help = examples::MOCK)]
     Mock(MockOptions),
     /// Serve a fleet of simulated vLLM engines, one for each backend of a configuration.
+    #[command(after_help = examples::ENGINES)]
     Engines(engines::EnginesOptions),
     /// Serve one simulated vLLM engine, set up as `vllm serve` is.
+    #[command(after_help = examples::ENGINE)]
     Engine(Box<engine::EngineOptions>),
     /// Measure what a request costs through Gearshift and its peers.
+    #[command(after_help = examples::BENCH)]
     Bench(BenchOptions),
     /// Send a workload in an open loop, and report what its users would feel.
+    #[command(after_help = examples::RUN)]
     Run(run::RunOptions),
     /// Open many streams at once and count those that do not deliver every chunk.
+    #[command(after_help = examples::STREAMS)]
     Streams(streams::StreamsOptions),
     /// Fit the simulator's factors to measured kernels and measured serving.
+    #[command(after_help = examples::FIT_HARDWARE)]
     FitHardware(FitOptions),
     /// Show Gearshift against round robin, live, over six simulated engines.
+    #[command(after_help = examples::DEMO)]
     Demo(DemoOptions),
     /// Compare routing policies over simulated fleets, in virtual time.
+    #[command(after_help = examples::ROUTE)]
     Route(route::RouteOptions),
     /// Shift simulated engines into other profiles over a day, by the profile controller and by hindsight.
+    #[command(after_help = examples::LOOP)]
     Loop(day::LoopOptions),
     /// Write rows of the performance database from simulated engines, in virtual time.
+    #[command(after_help = examples::SWEEP)]
     Sweep(SweepOptions),
     /// Measure profiles and workloads on a real engine that it starts, for the performance database.
+    #[command(after_help = examples::COLLECT)]
     Collect(CollectOptions),
     /// Hold the simulated engine against real vLLM on this machine's CPU, and against measured GPUs.
+    #[command(after_help = examples::VALIDATE)]
     Validate(ValidateOptions),
     /// Print what a shell needs to complete this command line.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell.
         shell: manual::Shell,
     },
     /// Print the manual page, or write one for every subcommand.
+    #[command(after_help = examples::MAN)]
     Man {
         /// A folder for all pages, in place of one on standard output.
         #[arg(long, value_name = "FOLDER")]

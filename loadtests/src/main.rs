@@ -12,6 +12,8 @@ use tokio::{
 };
 
 fn main() -> ExitCode {
+    // Where that fails ONNX Runtime is not loaded, and whoever wants it is told why.
+    let _ = gearshift_selector::without_telemetry();
     let command = commands::Cli::parse().command;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

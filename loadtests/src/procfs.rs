@@ -56,8 +56,10 @@ impl MachineTime {
 
     /// The share of the machine's CPU time since `before` that went to other processes, 0 to 1.
     pub fn others_since(self, before: Self) -> f64 {
-        let others = (self.busy - before.busy).saturating_sub(self.own - before.own);
-        others as f64 / (self.total - before.total).max(1) as f64
+        // The kernel's sums over processors may fall by a tick.
+        let others =
+            self.busy.saturating_sub(before.busy).saturating_sub(self.own.saturating_sub(before.own));
+        others as f64 / self.total.saturating_sub(before.total).max(1) as f64
     }
 }
 
@@ -200,7 +202,11 @@ mod tests {
         let before = MachineTime { busy: 100, total: 1_000, own: 10 };
         let after = MachineTime { busy: 160, total: 1_200, own: 50 };
         assert!((after.others_since(before) - 0.1).abs() < 1e-9);
-        assert!(MachineTime::now().unwrap().others_since(MachineTime::now().unwrap()) <= 1.0);
+        let before = MachineTime::now().unwrap();
+        assert!(MachineTime::now().unwrap().others_since(before) <= 1.0);
+        let fallen = MachineTime { busy: 99, total: 999, own: 10 };
+        let before = MachineTime { busy: 100, total: 1_000, own: 10 };
+        assert_eq!(fallen.others_since(before), 0.0, "by a tick");
     }
 
     #[test]

@@ -150,7 +150,8 @@ fn live() -> Live {
             full_at: two(11.0),
         },
         ended: Ended::Ok,
-        status: 200,
+        ended_after_s: Some(1.5),
+        status: Some(200),
         prompt_tokens: Some(512.0),
         output_tokens: Some(128.0),
     }

@@ -9,8 +9,9 @@
 //! # async fn main() -> Result<(), gearshift_perfdb::Error> {
 //! let store = gearshift_perfdb::open("memory:///")?; // a directory, or a bucket's URL
 //! let mut writer = gearshift_perfdb::Writer::new(store, "replica-1")?;
-//! // writer.push(row); …
-//! writer.flush(1_780_000_000_000).await?; // one file, one row group; the time comes from the caller
+//! let rows = [gearshift_perfdb::Observation::default()];
+//! let file = gearshift_perfdb::to_parquet(&rows)?; // one row group
+//! writer.put(file, 1_780_000_000_000).await?; // the time comes from the caller
 //! # Ok(())
 //! # }
 //! ```
@@ -53,7 +54,7 @@ pub use names::Named;
 pub use observation::{Facts, Grain, Load, Observation, Outcome, Source, Workload};
 pub use row::{BadCell, Cells};
 pub use store::open;
-pub use writer::{BUFFERED_ROWS, Writer};
+pub use writer::Writer;
 
 #[cfg(test)]
 mod tests {

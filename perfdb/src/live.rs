@@ -11,12 +11,22 @@ pub enum Ended {
     Ok,
     /// The backend answered 4xx.
     ClientError,
-    /// The backend answered 5xx.
+    /// The backend answered 5xx, or not at all: it could not be reached, broke off or stayed silent before its response head.
     UpstreamError,
     /// The answer broke off.
     Cut,
-    /// The client went away.
+    /// The client went away. That is no failure of the backend's: the answer would have come later than it went.
     Cancelled,
+}
+
+impl Ended {
+    /// Whether the backend failed.
+    pub fn failed(self) -> bool {
+        match self {
+            Self::UpstreamError | Self::Cut => true,
+            Self::Ok | Self::ClientError | Self::Cancelled => false,
+        }
+    }
 }
 
 /// One request: what was decided, among what, by which prediction, and how it ended. No text of any prompt.
@@ -61,8 +71,11 @@ pub struct Live {
     pub candidates: Candidates,
     /// How it ended.
     pub ended: Ended,
-    /// The HTTP status of the answer.
-    pub status: u32,
+    /// When it ended, whatever way, in seconds from the decision. How long an answer takes is [`Outcome::e2e_s`](crate::Outcome::e2e_s)
+    /// alone: what failed at once was not fast. `None` in rows of earlier versions.
+    pub ended_after_s: Option<f64>,
+    /// The HTTP status of the backend's answer; `None` where none came.
+    pub status: Option<u32>,
     /// Prompt tokens by the engine's count.
     pub prompt_tokens: Option<f64>,
     /// Output tokens, by the engine's count or by counting events.

@@ -88,7 +88,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Writer, example};
+    use crate::{Writer, example, to_parquet};
 
     /// One request: its first line, its headers in lower case, and its body.
     async fn heard(stream: &mut BufReader<TcpStream>) -> (String, String, Vec<u8>) {
@@ -102,20 +102,20 @@ mod tests {
             }
             headers += &line.to_ascii_lowercase();
         }
-        let length = headers.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let length = headers.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
         let mut body = vec![0; length.trim().parse().unwrap()];
         stream.read_exact(&mut body).await.unwrap();
         (first, headers, body)
     }
 
-    async fn say(stream: &mut BufReader<TcpStream>, answer: &str) {
-        let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
-        stream.get_mut().write_all(answer.as_bytes()).await.unwrap();
+    async fn say(stream: &mut BufReader<TcpStream>, answer: &str, body: &[u8]) {
+        let answer =
+            format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.get_mut().write_all(&[answer.as_bytes(), body].concat()).await.unwrap();
     }
 
-    /// What speaks S3 as far as a file is put: signed, only where none of the name is there, and tried again.
-    #[tokio::test]
-    async fn a_bucket_gets_whole_files_and_never_overwrites() {
+    /// Puts a file where these are the answers, `ECHO` with what was put; its name, and what was asked.
+    async fn put(answers: &[&str]) -> (String, Vec<(String, String, Vec<u8>)>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let environment = [
@@ -129,35 +129,53 @@ mod tests {
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let store = bucket(&Url::parse("s3://rows/eu/1").unwrap(), environment).unwrap();
         let mut writer = Writer::new(store, "a").unwrap();
-        example::rows().into_iter().for_each(|row| writer.push(row));
-        let answers = ["500 Busy", "412 Precondition Failed", "200 OK\r\netag: \"1\""];
+        let file = to_parquet(&example::rows()).unwrap();
         let serving = async {
             let mut seen = Vec::new();
             for answer in answers {
                 let mut stream = BufReader::new(listener.accept().await.unwrap().0);
                 seen.push(heard(&mut stream).await);
-                say(&mut stream, &format!("{answer}\r\nconnection: close")).await;
+                let (body, answer) = match answer.strip_prefix("ECHO ") {
+                    Some(answer) => (&file[..], answer),
+                    None => (&[][..], *answer),
+                };
+                say(&mut stream, answer, body).await;
             }
             seen
         };
-        let (path, seen) = tokio::join!(writer.flush(1_780_000_000_123), serving);
-        assert_eq!(path.unwrap().unwrap().as_ref(), "a-1780000000123-000001.parquet");
-        let names: Vec<_> = seen.iter().map(|(first, ..)| first.split(' ').nth(1).unwrap()).collect();
-        let name = |number| format!("/rows/eu/1/a-1780000000123-00000{number}.parquet");
-        assert_eq!(
-            names,
-            [name(0), name(0), name(1)],
-            "again after an error, another name where it is there"
-        );
-        for (first, headers, body) in &seen {
-            assert!(first.starts_with("PUT "), "{first}");
+        let (path, seen) = tokio::join!(writer.put(file.clone(), 1_780_000_000_123), serving);
+        for (_, headers, body) in seen.iter().filter(|(first, ..)| first.starts_with("PUT ")) {
             assert!(
                 headers.contains("if-none-match: *") && headers.contains("aws4-hmac-sha256"),
                 "{headers}"
             );
-            assert!(body.starts_with(b"PAR1") && body.ends_with(b"PAR1"));
+            assert!(*body == file);
         }
-        assert_eq!(writer.buffered(), 0);
+        (path.unwrap().to_string(), seen)
+    }
+
+    fn asked(seen: &[(String, String, Vec<u8>)]) -> Vec<String> {
+        let line = |first: &str| first.rsplit_once(' ').unwrap().0.replace("/rows/eu/1/a-1780000000123-", "");
+        seen.iter().map(|(first, ..)| line(first)).collect()
+    }
+
+    /// What speaks S3 as far as a file is put: signed, only where none of the name is there, and tried again.
+    #[tokio::test]
+    async fn a_bucket_gets_whole_files_and_never_overwrites() {
+        let answers = ["500 Busy", "412 Precondition Failed", "403 Forbidden", "200 OK\r\netag: \"1\""];
+        let (name, seen) = put(&answers).await;
+        assert_eq!(name, "a-1780000000123-000001.parquet");
+        let wanted = ["PUT 000000", "PUT 000000", "GET 000000", "PUT 000001"];
+        assert_eq!(asked(&seen), wanted.map(|it| format!("{it}.parquet")), "what is there may be another's");
+    }
+
+    #[tokio::test]
+    async fn what_a_bucket_took_and_did_not_say_is_not_written_again() {
+        let found = "ECHO 200 OK\r\netag: \"1\"\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT";
+        let (name, seen) = put(&["500 Busy", "412 Precondition Failed", found]).await;
+        assert_eq!(name, "a-1780000000123-000000.parquet");
+        let wanted = ["PUT 000000", "PUT 000000", "GET 000000"];
+        assert_eq!(asked(&seen), wanted.map(|it| format!("{it}.parquet")));
     }
 
     #[test]

@@ -1,29 +1,24 @@
-//! Where rows go: a buffer, and a file for each flush.
+//! Where files of rows go.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use object_store::{ObjectStore, PutMode, PutOptions, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 
-use crate::{Error, Observation, to_parquet};
+use crate::Error;
 
-/// Rows a writer holds at most between flushes. Default: some 10 MB.
-pub const BUFFERED_ROWS: usize = 8192;
 /// Names tried where a file of that name is there already.
 const TRIES: u32 = 8;
 
 /// Writes rows of one replica.
 ///
-/// Rows gather by [`push`](Self::push) until [`flush`](Self::flush) writes them as one file of one row group. A file appears whole or
+/// A file appears whole or
 /// not at all (stores promise that; the local one links a finished file to its name), under a name that no other writer has:
 /// replica, time, number. So any number of replicas write into one store without locks.
 #[derive(Debug)]
 pub struct Writer {
     store: Arc<dyn ObjectStore>,
     replica: String,
-    buffer: Vec<Observation>,
-    capacity: usize,
-    dropped: u64,
     files: u64,
 }
 
@@ -37,52 +32,16 @@ impl Writer {
         if replica.is_empty() || !replica.bytes().all(fits) {
             return Err(Error::Replica(replica.to_owned()));
         }
-        let buffer = Vec::new();
-        Ok(Self { store, replica: replica.to_owned(), buffer, capacity: BUFFERED_ROWS, dropped: 0, files: 0 })
+        Ok(Self { store, replica: replica.to_owned(), files: 0 })
     }
 
-    /// Holds at most this many rows between flushes, instead of [`BUFFERED_ROWS`].
-    #[must_use]
-    pub fn with_capacity(mut self, rows: usize) -> Self {
-        self.capacity = rows;
-        self
+    /// Goes on in `store`, opened anew after a failure: the next name is the one that the next would have had, so that a file whose answer was lost is found.
+    pub fn reopen(&mut self, store: Arc<dyn ObjectStore>) {
+        self.store = store;
     }
 
-    /// Takes a row, or drops and counts it where the buffer is full: rows must never cost the proxy its memory.
-    pub fn push(&mut self, row: Observation) {
-        if self.buffer.len() < self.capacity {
-            self.buffer.push(row);
-        } else {
-            self.dropped += 1;
-        }
-    }
-
-    /// Rows that wait for the next flush.
-    pub fn buffered(&self) -> usize {
-        self.buffer.len()
-    }
-
-    /// Rows dropped since the writer was made.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// Writes what was pushed as one file, and says its name; nothing where nothing was. `now_unix_ms` is the time of day. After a
-    /// failure the rows are still here, and the next flush tries again. A flush that is cancelled half-way may have written its file:
-    /// then the next one writes the rows twice.
-    ///
-    /// # Errors
-    /// Where the store does not take the file.
-    pub async fn flush(&mut self, now_unix_ms: u64) -> Result<Option<Path>, Error> {
-        if self.buffer.is_empty() {
-            return Ok(None);
-        }
-        let path = self.put(to_parquet(&self.buffer)?, now_unix_ms).await?;
-        self.buffer.clear();
-        Ok(Some(path))
-    }
-
-    /// Writes the bytes of a file that [`to_parquet`] made elsewhere, and says its name. What was pushed stays where it is.
+    /// Writes the bytes of a file that [`to_parquet`](crate::to_parquet) made, and says its name; `now_unix_ms` is the time of day. Tried again with the
+    /// same bytes and time after a failure that was none (the store wrote them, and its answer was lost), it finds them and writes no second file.
     ///
     /// # Errors
     /// Where the store does not take the file.
@@ -90,15 +49,31 @@ impl Writer {
         let mut tries = 0;
         loop {
             let path = Path::from(format!("{}-{now_unix_ms:013}-{:06}.parquet", self.replica, self.files));
-            self.files += 1;
             tries += 1;
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             match self.store.put_opts(&path, file.clone().into(), options).await {
-                Ok(_) => return Ok(path),
+                Ok(_) => {}
+                Err(object_store::Error::AlreadyExists { .. }) if self.has(&path, &file).await => {}
                 // Another run of this replica within the same millisecond.
-                Err(object_store::Error::AlreadyExists { .. }) if tries < TRIES => {}
+                Err(object_store::Error::AlreadyExists { .. }) if tries < TRIES => {
+                    self.files += 1;
+                    continue;
+                }
+                // The next try is under the same name: it may be there after all.
                 Err(error) => return Err(error.into()),
             }
+            self.files += 1;
+            return Ok(path);
+        }
+    }
+
+    /// Whether these bytes are there already. Where they may not be read, they count as others'.
+    async fn has(&self, path: &Path, file: &Bytes) -> bool {
+        match self.store.get(path).await {
+            Ok(found) if found.meta.size == file.len() as u64 => {
+                found.bytes().await.is_ok_and(|found| found == *file)
+            }
+            Ok(_) | Err(_) => false,
         }
     }
 }

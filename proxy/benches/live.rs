@@ -83,7 +83,7 @@ fn end() -> End {
         last: NOW,
         at: NOW,
         outcome: Outcome::Ok,
-        status: 200,
+        status: Some(200),
         counted_tokens: 100,
         usage: Some(usage),
     }

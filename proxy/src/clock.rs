@@ -15,15 +15,16 @@ use tokio::time::Instant;
 static EPOCH: OnceLock<Instant> = OnceLock::new();
 
 /// What the clock reads at the epoch. Not zero: to the selector, zero is "never". Long, so that instants from before
-/// somebody first asked (another core's, another test's) keep their distances.
-const OFFSET: Duration = Duration::from_secs(3600);
+/// somebody first asked (another core's, another test's; what the controller's journal tells of the last day) keep their
+/// distances.
+const OFFSET: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// This moment.
 pub fn now() -> Moment {
     moment(Instant::now())
 }
 
-/// `instant` as the selector counts time; instants an hour or more before the epoch read as zero.
+/// `instant` as the selector counts time; instants two days or more before the epoch read as zero.
 pub fn moment(instant: Instant) -> Moment {
     let since = (instant + OFFSET).saturating_duration_since(*EPOCH.get_or_init(Instant::now));
     Moment(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))

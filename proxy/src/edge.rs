@@ -14,6 +14,7 @@ use std::{
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use prometheus::IntCounter;
 use tower::{Service, ServiceBuilder, layer::layer_fn};
 
 use crate::{
@@ -30,9 +31,10 @@ pub fn service(
 + Clone
 + 'static {
     let ids = worker.clone();
+    let bugs = Rc::new(worker.shared.metrics.bugs());
     ServiceBuilder::new()
         .layer(layer_fn(move |inner| WithRequestId { inner, worker: ids.clone() }))
-        .layer(layer_fn(|inner| CatchPanic { inner }))
+        .layer(layer_fn(move |inner| CatchPanic { inner, bugs: bugs.clone() }))
         .service(tower::service_fn(move |request| {
             let worker = worker.clone();
             // Boxed: kilobytes of state that would be moved through every layer, and kept by the connection for its
@@ -107,6 +109,8 @@ impl<F: Future<Output = Result<ProxyResponse, Infallible>>> Future for Identifie
 #[derive(Debug, Clone)]
 struct CatchPanic<S> {
     inner: S,
+    /// Counts them.
+    bugs: Rc<IntCounter>,
 }
 
 impl<S, B> Service<Request<B>> for CatchPanic<S>
@@ -122,7 +126,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        Caught { inner: self.inner.call(request) }
+        Caught { inner: self.inner.call(request), bugs: self.bugs.clone() }
     }
 }
 
@@ -130,6 +134,7 @@ pin_project! {
     struct Caught<F> {
         #[pin]
         inner: F,
+        bugs: Rc<IntCounter>,
     }
 }
 
@@ -137,12 +142,14 @@ impl<F: Future<Output = Result<ProxyResponse, Infallible>>> Future for Caught<F>
     type Output = Result<ProxyResponse, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let inner = self.project().inner;
+        let this = self.project();
+        let inner = this.inner;
         // The future is dropped after a panic and never polled again, so nothing sees what it left half done.
         catch_unwind(AssertUnwindSafe(|| inner.poll(cx))).unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<&str>().copied();
             let what =
                 what.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("unknown");
+            this.bugs.inc();
             tracing::error!(panic = what, "a request panicked; this is a bug");
             let error =
                 ProxyError::new(Reason::Internal, "an internal error; the logs have it under the request id");
@@ -167,8 +174,10 @@ mod tests {
             assert!(std::hint::black_box(false), "a bug");
             Ok(respond())
         });
-        let response = CatchPanic { inner }.call(Request::new(())).await.unwrap();
-        assert_eq!(response.status(), 500);
+        let bugs = Rc::new(IntCounter::new("bugs", "Bugs.").unwrap());
+        let mut service = CatchPanic { inner, bugs: bugs.clone() };
+        let response = service.call(Request::new(())).await.unwrap();
+        assert_eq!((response.status().as_u16(), bugs.get()), (500, 1));
     }
 
     #[test]

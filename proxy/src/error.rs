@@ -153,6 +153,31 @@ impl Reason {
         }
     }
 
+    /// Whether it can happen to a request whose route and model are known.
+    pub fn understood(self) -> bool {
+        match self {
+            Self::NoBackend
+            | Self::OnlyLossy
+            | Self::UpstreamUnreachable
+            | Self::UpstreamBroken
+            | Self::UpstreamRefused
+            | Self::UpstreamTimeout
+            | Self::Internal => true,
+            // Those of the head and the body, and what a response that has begun breaks off with: its backend's requests
+            // count that.
+            Self::UnknownPath
+            | Self::MethodNotAllowed
+            | Self::UnsupportedMediaType
+            | Self::BadRequest
+            | Self::BodyIncomplete
+            | Self::BodyTimeout
+            | Self::BodyTooLarge
+            | Self::UnknownModel
+            | Self::Overloaded
+            | Self::UpstreamCut => false,
+        }
+    }
+
     /// Whether another backend may be tried: nothing has reached the client and the fault is the backend's.
     pub fn retryable(self) -> bool {
         matches!(self, Self::UpstreamUnreachable | Self::UpstreamBroken | Self::UpstreamRefused)

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     error::{ProxyError, Reason},
+    percent,
     snapshot::{Model, Snapshot},
     worker::Shared,
 };
@@ -55,34 +56,14 @@ pub fn all(snapshot: &Snapshot) -> Response<Bytes> {
 /// # Errors
 /// When there is no such model.
 pub fn one(snapshot: &Snapshot, name: &str) -> Result<Response<Bytes>, ProxyError> {
-    let name = percent_decoded(name);
+    // SDKs encode the slash of `org/name`.
+    let name = percent::decoded(name);
     let missing = || {
         let name: String = name.chars().take(200).collect();
         ProxyError::new(Reason::UnknownModel, format!("the model {name:?} does not exist")).param("model")
     };
     let model: &Arc<Model> = snapshot.model(&name).ok_or_else(missing)?;
     Ok(json(StatusCode::OK, &entry(&name, model, snapshot.created)))
-}
-
-/// SDKs encode the slash of `org/name`. What is no escape stays as it is.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let escaped = after.split_at_checked(2).filter(|_| byte == b'%');
-        let decoded = escaped.and_then(|(digits, after)| Some((hexadecimal(digits)?, after)));
-        let (byte, after) = decoded.unwrap_or((byte, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hexadecimal(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0, |value, &digit| {
-        let digit = char::from(digit).to_digit(16)?;
-        u8::try_from(u32::from(value) * 16 + digit).ok()
-    })
 }
 
 /// For load balancers: 200 while new requests are welcome.
@@ -101,24 +82,4 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_paths_are_decoded_as_sdks_encode_them() {
-        for (path, name) in [
-            ("org/name", "org/name"),
-            ("org%2Fname", "org/name"),
-            ("%c3%bc%22%25", "\u{fc}\"%"),
-            ("100%", "100%"),
-            ("%2", "%2"),
-            ("%+1%zz", "%+1%zz"),
-            ("%ff", "\u{fffd}"),
-        ] {
-            assert_eq!(percent_decoded(path), name);
-        }
-    }
 }

@@ -85,6 +85,8 @@ enum Output {
 }
 
 fn main() -> ExitCode {
+    // Where that fails ONNX Runtime is not loaded, and whoever wants it is told why.
+    let _ = gearshift_selector::without_telemetry();
     match Cli::parse().command {
         Command::Serve { config, log_format } => serve(config, log_format),
         Command::Check { file, output } => check(&file, output),
@@ -159,6 +161,8 @@ fn log(format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Whoever reads it may be gone: to say so there would be a panic, in whatever task had something to log.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && !colours_unwanted(std::env::var_os("NO_COLOR")));
     match format {
         LogFormat::Text => builder.init(),
@@ -174,6 +178,25 @@ mod tests {
     fn colours_go_where_no_color_is_set() {
         assert!(colours_unwanted(Some("1".into())) && colours_unwanted(Some("0".into())));
         assert!(!colours_unwanted(Some("".into())) && !colours_unwanted(None));
+    }
+
+    #[test]
+    fn examples_are_right() {
+        let help = Cli::command();
+        let verbs = help.get_subcommands().flat_map(clap::Command::get_subcommands);
+        let all = std::iter::once(&help).chain(help.get_subcommands()).chain(verbs);
+        let helps = all.filter_map(clap::Command::get_after_help);
+        let text = helps.map(|text| text.to_string().replace("\\\n", " ")).collect::<Vec<_>>().join("\n");
+        let is_end = |word: &&str| !["#", "|", ">"].contains(word);
+        let examples: Vec<Vec<_>> = text
+            .lines()
+            .filter(|line| line.starts_with("  gearshift "))
+            .map(|line| line.split_whitespace().take_while(is_end).collect())
+            .collect();
+        assert!(examples.len() > 30, "{examples:?}");
+        for example in examples {
+            Cli::try_parse_from(&example).unwrap_or_else(|error| panic!("{example:?}: {error}"));
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Gearshift's own metric families for the request path. The fleet's stand beside the fleet.
 
+mod attempts;
 mod bundles;
 mod controller;
 mod decisions;
+mod errors;
 mod family;
 mod histograms;
 mod live;
+mod operators;
 mod page;
 mod rides;
 mod telemetry;
@@ -17,33 +20,33 @@ use std::{
 };
 
 use gearshift_config::Slo;
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 pub use self::{
+    attempts::Failed,
     bundles::BundleMetrics,
     controller::ControllerMetrics,
     decisions::DecisionMetrics,
+    errors::ErrorMetrics,
     live::{LiveMetrics, Lost},
+    operators::OperatorMetrics,
     rides::{Answered, Outcome, RideMetrics},
     telemetry::{TelemetryMetrics, Told},
 };
 use self::{
     decisions::Decisions,
+    errors::Errors,
     family::{counters, register},
     rides::Rides,
 };
 use crate::{admission::Admission, error::Reason, fleet::Roster, snapshot::Snapshot};
-
-/// What can become of an attempt that is followed by another.
-const RETRIES: [&str; 4] = ["connect", "connect_timeout", "broken", "refused"];
 
 /// The families.
 #[derive(Debug)]
 pub struct Metrics {
     rides: Rides,
     decisions: Decisions,
-    errors: IntCounterVec,
-    retries: IntCounterVec,
+    errors: Errors,
     reloads: IntCounterVec,
     gauges: Gauges,
     /// How long the last page was.
@@ -56,6 +59,8 @@ pub struct Metrics {
     pub live: LiveMetrics,
     /// Of what is told of single requests.
     pub telemetry: TelemetryMetrics,
+    /// Of the operators' listener.
+    pub operators: OperatorMetrics,
 }
 
 /// What is now.
@@ -80,16 +85,7 @@ impl Metrics {
         let metrics = Self {
             rides: Rides::new(registry)?,
             decisions: Decisions::new(registry)?,
-            errors: counters(
-                "gearshift_errors_total",
-                "Requests that Gearshift answered itself with an error, by reason and by whose fault it is.",
-                &["reason", "source"],
-            )?,
-            retries: counters(
-                "gearshift_retries_total",
-                "Attempts after the first, by what became of the one before.",
-                &["reason"],
-            )?,
+            errors: Errors::new(registry)?,
             reloads: counters(
                 "gearshift_config_reloads_total",
                 "Configuration reloads by result.",
@@ -101,6 +97,7 @@ impl Metrics {
             controller: ControllerMetrics::new(registry)?,
             live: LiveMetrics::new(registry)?,
             telemetry: TelemetryMetrics::new(registry)?,
+            operators: OperatorMetrics::new(registry)?,
         };
         metrics.start_at_zero();
         Ok(metrics)
@@ -108,12 +105,6 @@ impl Metrics {
 
     /// A counter that first appears when it first counts cannot be alerted on.
     fn start_at_zero(&self) {
-        for reason in Reason::ALL {
-            self.errors.with_label_values(&[reason.as_str(), reason.source().as_str()]);
-        }
-        for reason in RETRIES {
-            self.retries.with_label_values(&[reason]);
-        }
         for result in ["applied", "rejected"] {
             self.reloads.with_label_values(&[result]);
         }
@@ -135,14 +126,24 @@ impl Metrics {
         self.decisions.took(took);
     }
 
-    /// Counts an error that Gearshift answers itself.
-    pub fn error(&self, reason: Reason) {
-        self.errors.with_label_values(&[reason.as_str(), reason.source().as_str()]).inc();
+    /// The children for errors of one route and model.
+    pub fn errors(&self, route: &str, model: &str) -> ErrorMetrics {
+        self.errors.children(route, model)
     }
 
-    /// Counts a further attempt.
-    pub fn retry(&self, reason: &'static str) {
-        self.retries.with_label_values(&[reason]).inc();
+    /// Counts an error that Gearshift answers itself; `known` has the children of its route and model, where it has these.
+    pub fn error(&self, reason: Reason, known: Option<&ErrorMetrics>) {
+        self.errors.count(reason, known);
+    }
+
+    /// The counter of requests that ended in a bug here.
+    pub fn bugs(&self) -> IntCounter {
+        self.errors.bugs()
+    }
+
+    /// Counts a further attempt, after one of which this became.
+    pub fn retry(&self, after: Failed) {
+        self.rides.retry(after);
     }
 
     /// Counts a reload.
@@ -190,6 +191,12 @@ impl Metrics {
     /// Removes the children of a route's decisions.
     pub fn forget_decisions(&self, route: &str) {
         self.decisions.forget(route);
+        self.rides.forget_route(route);
+    }
+
+    /// Removes the children of errors of one route and model.
+    pub fn forget_errors(&self, route: &str, model: &str) {
+        self.errors.forget(route, model);
     }
 
     /// Removes the children for one route and backend.
@@ -264,6 +271,7 @@ mod tests {
             metrics.forget("default", "model", backend);
             metrics.forget_offer("model", backend);
         }
+        metrics.forget_decisions("default");
         assert_eq!(lines(&registry, &metrics), before);
     }
 

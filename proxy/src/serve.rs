@@ -127,7 +127,12 @@ async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(
 
 /// What is asked of every model, and how it was served, for the profile controller.
 fn asked(observed: Arc<live::View>) -> controller::Workload {
-    let view = observed.clone();
+    let (view, by_route) = (observed.clone(), observed.clone());
+    let routes = Box::new(move |model: &ModelId| {
+        let windows = by_route.windows.load();
+        let routes = windows.get(model.as_str()).into_iter().flat_map(|view| &view.routes);
+        routes.map(|(route, window)| (route.clone(), window.rate_per_s)).collect()
+    });
     let traffic = Box::new(move || {
         let windows = view.windows.load();
         let of = |(model, view): (&String, &live::ModelView)| {
@@ -140,7 +145,7 @@ fn asked(observed: Arc<live::View>) -> controller::Workload {
         let new = recent.iter().filter(|ended| ended.end.at > since);
         new.filter_map(|ended| Some((ended.end.at, ended.served()?))).collect()
     });
-    controller::Workload { traffic, served }
+    controller::Workload { traffic, routes, served }
 }
 
 type CoreThread = thread::JoinHandle<io::Result<()>>;

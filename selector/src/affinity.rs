@@ -3,7 +3,10 @@
 //! A small lossy map per served model from prefix hashes to backends. Chains enter at positions 1, 2, 4, 8, … only,
 //! so entering and asking cost at most twelve words each, whatever the prompt's length and the group's size.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use gearshift_config::BackendId;
 use smallvec::SmallVec;
@@ -11,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::num;
 
-/// Words in the map: 64 KiB a served model.
+/// Words in the map: 64 KiB a served model, from its first prompt on. Most adapters of a long list are never asked for.
 const SLOTS: usize = 8192;
 /// Hints taken from one look-up at most.
 pub(crate) const MAX_HINTS: usize = 8;
@@ -31,26 +34,31 @@ impl Tag {
 #[derive(Debug)]
 pub(crate) struct Affinity {
     /// High half: part of the prefix hash. Low half: the backend's tag.
-    slots: Box<[AtomicU64]>,
+    slots: OnceLock<Box<[AtomicU64]>>,
 }
 
 impl Affinity {
     pub(crate) fn new() -> Self {
-        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+        Self { slots: OnceLock::new() }
     }
 
     /// A prompt goes to this backend.
     pub(crate) fn insert(&self, chain: &[u64], backend: Tag) {
+        if chain.is_empty() {
+            return;
+        }
+        let slots = self.slots.get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
         for hash in checkpoints(chain) {
-            self.slots[num::slot(hash, SLOTS)].store(num::pack(num::low(hash), backend.0), Relaxed);
+            slots[num::slot(hash, SLOTS)].store(num::pack(num::low(hash), backend.0), Relaxed);
         }
     }
 
     /// Backends that got this prefix last, those with the longest first.
     pub(crate) fn hints(&self, chain: &[u64]) -> SmallVec<[Tag; MAX_HINTS]> {
         let mut hints = SmallVec::new();
+        let Some(slots) = self.slots.get() else { return hints };
         for hash in checkpoints(chain).rev() {
-            let word = self.slots[num::slot(hash, SLOTS)].load(Relaxed);
+            let word = slots[num::slot(hash, SLOTS)].load(Relaxed);
             let tag = Tag(num::low(word));
             if tag.0 != 0 && num::high(word) == num::low(hash) && !hints.contains(&tag) {
                 hints.push(tag);

@@ -15,6 +15,7 @@ use crate::{
     features::{RequestFacts, Work},
     field::Entrant,
     group::{Group, Index},
+    hindsight::Rival,
     learner::Head,
     num,
     outputs::OutputLengths,
@@ -41,7 +42,7 @@ const NEAR: f64 = 1.05;
 /// Candidates also count as equal while the difference is within what is not known of their engines (see
 /// [`Calibration::doubt`](crate::calibration::Calibration::doubt)), up to this factor. So a replica that once looked
 /// slow is tried again when its equal is busier, instead of being left alone for ever.
-const MAX_DOUBT: f64 = 1.5;
+pub(crate) const MAX_DOUBT: f64 = 1.5;
 /// Among these, a cache counts as equally warm when it leaves this share of the prompt more to compute.
 const EQUALLY_WARM: f64 = 0.05;
 /// What a wholly cached prompt is worth under peak-EWMA, as a share of an answer's time. Nothing is known that would
@@ -99,7 +100,7 @@ pub fn choose_on_record<'a>(
 ) -> Result<(Decision, Box<[Entrant]>), NoCandidate> {
     let mut candidates = Candidates::new();
     let (decision, _) = decide(group, policy, facts, tried, now, decider.into(), &mut candidates)?;
-    let field = Entrant::field(&candidates, decision.chosen.index);
+    let field = Entrant::field(group, &candidates, decision.chosen.index, now);
     Ok((decision, field))
 }
 
@@ -188,6 +189,7 @@ fn decide(
         propensity: lot.propensity,
         explored: lot.explored,
         even_e2e_s: even::mean_e2e_s(candidates),
+        rival: Rival::of(policy.objective, candidates, lot.chosen),
     };
     Ok((decision, lottery))
 }

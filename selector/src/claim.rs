@@ -26,7 +26,7 @@ const SLOWER: Bounds = Bounds { raise: 2.5, clear: 1.8 };
 /// The same of round trips, seconds: another continent.
 const FARTHER: Bounds = Bounds { raise: 0.1, clear: 0.07 };
 /// Outcomes before which nothing is concluded. Each moves the level by a bounded step: this many have to agree.
-const LEAST_OUTCOMES: u32 = 4;
+pub(crate) const LEAST_OUTCOMES: u32 = 4;
 
 struct Bounds {
     raise: f64,

@@ -1,6 +1,6 @@
 //! What the decision says: predictions, the choice, and why it fell back.
 
-use crate::{group::Index, learner::Generation};
+use crate::{group::Index, hindsight::Rival, learner::Generation};
 
 /// Times in seconds; cost in US dollars and energy in joules for the whole request.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -139,13 +139,15 @@ pub struct Decision {
     /// Expected output tokens of each sequence.
     pub expected_output_tokens: u32,
     /// Probability with which the chosen backend is chosen among the candidates that were ranked, in the state they were in:
-    /// by the rule, whose ties are broken by lot, and by exploring. Above 0, at most 1.
+    /// by the rule, whose ties are broken by lot, and by exploring or introducing. Above 0, at most 1.
     pub propensity: f64,
-    /// Whether it was drawn to explore.
+    /// Whether it was drawn to explore, or because it is hardly known.
     pub explored: bool,
     /// End-to-end time that an even spread over the candidates is predicted to give, seconds; `None` where not all of
     /// them have a prediction.
     pub even_e2e_s: Option<f64>,
+    /// Whom the choice is held against once the answer has come; `None` where time did not decide, or nobody else could be chosen.
+    pub rival: Option<Rival>,
 }
 
 /// Nobody may take the request.

@@ -5,10 +5,15 @@
 //! by what happened. So some requests explore, where that is safe; and of every choice the *propensity* is known: the
 //! probability with which the chosen candidate would be chosen again among the same candidates in the same state, over all lots
 //! that are drawn after the candidates are fixed. (Groups of more than 64 are sampled first; that sample is given.)
+//!
+//! Whoever is hardly known is *introduced*: until it has answered as often as it takes to say that it is not what it claims, every other
+//! request goes to such a backend ([`Exploration::introduce`]), for a while at most: not every answer teaches. Left to the rule, the first late answer would keep the others away
+//! for long, and so what is wrong with it would not be told.
 
 use smallvec::SmallVec;
 
 use crate::{
+    choose::MAX_DOUBT,
     eligible::MAX_CANDIDATES,
     num,
     rank::{Candidate, Class},
@@ -21,6 +26,14 @@ pub struct Exploration {
     pub share: f64,
     /// By how much the objective of a candidate may be worse than the best one's, as a share of it, to be explored.
     pub max_loss: f64,
+    /// Probability with which a request goes to a backend that is hardly known, where there is one that it may safely go to; 0 for
+    /// never.
+    pub introduce: f64,
+}
+
+impl Exploration {
+    /// [`Exploration::introduce`] as it serves. Chosen with `gearshift-loadtest route --adapt`.
+    pub const INTRODUCE: f64 = 0.5;
 }
 
 /// Positions among the surveyed candidates.
@@ -42,7 +55,7 @@ pub(crate) enum Draw {
 pub(crate) struct Lot {
     /// Position of the chosen one.
     pub(crate) chosen: usize,
-    /// Whether it was drawn to explore. The rule might have drawn the same.
+    /// Whether it was drawn to explore, or to be introduced. The rule might have drawn the same.
     pub(crate) explored: bool,
     /// Probability with which it is chosen, by the rule or to explore.
     pub(crate) propensity: f64,
@@ -55,41 +68,66 @@ pub(crate) struct Lottery {
     /// With which probability one of `safe` is drawn, each alike, in place of the rule's.
     share: f64,
     safe: Positions,
+    /// With which probability one of `strangers` is drawn before that, each alike.
+    introduce: f64,
+    strangers: Positions,
 }
+
+/// By how much the objective of a stranger may be worse than the best one's, as a share of it: as far as what is not known of engines
+/// makes candidates equal, see [`MAX_DOUBT`]. Without a bound nothing was found out sooner, and newcomers were worse off.
+const STRANGER_LOSS: f64 = MAX_DOUBT - 1.0;
 
 impl Lottery {
     /// The rule alone.
     pub(crate) fn rule(draw: Draw) -> Self {
-        Self { draw, share: 0.0, safe: Positions::new() }
+        Self { draw, share: 0.0, safe: Positions::new(), introduce: 0.0, strangers: Positions::new() }
     }
 
-    /// The rule, and a share that explores. Whoever is explored is predicted to meet all limits (by the times that most
-    /// requests stay below) and to lose no more than `max_loss` of the objective.
+    /// The rule, introductions, and a share that explores. Whoever is introduced or explored is predicted to meet all limits (by the
+    /// times that most requests stay below) and to lose little of the objective: a stranger as far as what is not known of
+    /// engines makes candidates equal, others `max_loss`.
     pub(crate) fn exploring(draw: Draw, candidates: &[Candidate], exploration: Exploration) -> Self {
-        let Exploration { share, max_loss } = exploration;
-        if share.is_nan() || share <= 0.0 || candidates.len() < 2 {
-            return Self::rule(draw);
+        let Exploration { share, max_loss, introduce } = exploration;
+        let rule = Self::rule(draw);
+        let asked = share > 0.0 || introduce > 0.0 && candidates.iter().any(|candidate| candidate.is_new);
+        if candidates.len() < 2 || !asked {
+            return rule;
         }
         let meets = |candidate: &&Candidate| candidate.class == Class::Meets && candidate.ranked.meets_slo;
         let best = candidates.iter().filter(meets).map(|c| c.value).fold(f64::INFINITY, f64::min);
-        let most = best * (1.0 + max_loss.max(0.0));
-        let safe = |at: &usize| meets(&&candidates[*at]) && candidates[*at].value <= most;
-        let safe: Positions = (0..candidates.len()).filter(safe).collect();
-        if safe.len() < 2 { Self::rule(draw) } else { Self { draw, share: share.min(1.0), safe } }
+        let within = |at: &usize, loss: f64| {
+            meets(&&candidates[*at]) && candidates[*at].value <= best * (1.0 + loss.max(0.0))
+        };
+        let of = |share: f64, least: usize, among: Positions| {
+            let some = share > 0.0 && among.len() >= least;
+            if some { (share.min(1.0), among) } else { (0.0, Positions::new()) }
+        };
+        let safe = (0..candidates.len()).filter(|at| within(at, max_loss)).collect();
+        let (share, safe) = of(share, 2, safe);
+        let strangers =
+            (0..candidates.len()).filter(|at| candidates[*at].is_new && within(at, STRANGER_LOSS));
+        let (introduce, strangers) = of(introduce, 1, strangers.collect());
+        Self { share, safe, introduce, strangers, ..rule }
     }
 
     /// Draws.
     pub(crate) fn draw(&self, candidates: &[Candidate], rng: &mut fastrand::Rng) -> Lot {
-        let explored = self.share > 0.0 && rng.f64() < self.share;
-        let chosen =
-            if explored { self.safe[rng.usize(..self.safe.len())] } else { self.draw.draw(candidates, rng) };
-        Lot { chosen, explored, propensity: self.propensity(candidates, chosen) }
+        let introduced = self.introduce > 0.0 && rng.f64() < self.introduce;
+        let explored = !introduced && self.share > 0.0 && rng.f64() < self.share;
+        let chosen = match (introduced, explored) {
+            (true, _) => self.strangers[rng.usize(..self.strangers.len())],
+            (false, true) => self.safe[rng.usize(..self.safe.len())],
+            (false, false) => self.draw.draw(candidates, rng),
+        };
+        Lot { chosen, explored: introduced || explored, propensity: self.propensity(candidates, chosen) }
     }
 
     /// With which probability the candidate at this position is drawn.
     pub(crate) fn propensity(&self, candidates: &[Candidate], at: usize) -> f64 {
-        let explored = if self.safe.contains(&at) { self.share / self.safe.len() as f64 } else { 0.0 };
-        (1.0 - self.share) * self.draw.propensity(candidates, at) + explored
+        let evenly = |among: &Positions| if among.contains(&at) { (among.len() as f64).recip() } else { 0.0 };
+        let others =
+            (1.0 - self.share) * self.draw.propensity(candidates, at) + self.share * evenly(&self.safe);
+        self.introduce * evenly(&self.strangers) + (1.0 - self.introduce) * others
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     features::{RequestFacts, Usage, Work},
     gate::Gate,
     group::BackendSpec,
+    hindsight::{Hindsight, Rival},
     ledger::InFlight,
     num,
     outputs::OutputLengths,
@@ -46,6 +47,7 @@ pub struct Flight {
     share: InFlight,
     request: Sent,
     prediction: Option<Prediction>,
+    rival: Option<Rival>,
     started: Moment,
     first_token: Option<Moment>,
     /// Whether its time to first token has taught already.
@@ -79,6 +81,7 @@ impl Flight {
     ) -> Self {
         let chosen = &decision.chosen;
         let share = share(facts, decision);
+        backend.state.record_sent();
         if backend.state.ledger.enter(&share) {
             backend.state.record_progress(now);
         }
@@ -108,6 +111,7 @@ impl Flight {
                 cached_tokens: chosen.cached_tokens,
             },
             prediction: chosen.prediction,
+            rival: decision.rival,
             started: now,
             first_token: None,
             taught_early: false,
@@ -143,12 +147,24 @@ impl Flight {
     /// What was predicted for this attempt, its end for the output that came: `tokens` over all sequences. `None`
     /// where nothing was predicted.
     pub fn predicted(&self, tokens: u32) -> Option<Prediction> {
-        let further = match self.request.work {
-            Work::Generate => (f64::from(tokens) / f64::from(self.request.sequences) - 1.0).max(0.0),
-            Work::Encode | Work::Utility | Work::Audio => 0.0,
-        };
+        let further = self.further(tokens);
         self.prediction
             .map(|predicted| Prediction { e2e_s: predicted.ttft_s + further * predicted.tpot_s, ..predicted })
+    }
+
+    /// The choice against the best of the others, when an answer of `tokens` over all sequences ends `now`; `None` where the
+    /// decision has nobody to hold it against.
+    pub fn hindsight(&self, tokens: u32, now: Moment) -> Option<Hindsight> {
+        let further = self.further(tokens);
+        self.rival.map(|rival| rival.hindsight(now.seconds_since(self.started), further))
+    }
+
+    /// Output tokens of each sequence after the first.
+    fn further(&self, tokens: u32) -> f64 {
+        match self.request.work {
+            Work::Generate => (f64::from(tokens) / f64::from(self.request.sequences) - 1.0).max(0.0),
+            Work::Encode | Work::Utility | Work::Audio => 0.0,
+        }
     }
 
     /// When the attempt was chosen.

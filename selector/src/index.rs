@@ -24,6 +24,8 @@ const MAX_SETS: usize = 16_384;
 const DEFAULT_KV_TOKENS: u64 = 262_144;
 /// Tokens one block stands for, at about four bytes a token.
 const TOKENS_PER_BLOCK: u64 = 64;
+/// Prompts after which what was sent before the capacity was known counts no longer: the engine may have evicted it.
+const REMEMBERED: u32 = 256;
 
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -35,9 +37,16 @@ pub(crate) struct PrefixIndex {
     /// Until the capacity is known.
     first: Box<[Set]>,
     /// Since it is.
-    sized: OnceLock<Box<[Set]>>,
+    sized: OnceLock<Resized>,
     /// Counts insertions of chains; its low bits are the stamps.
     clock: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Resized {
+    table: Box<[Set]>,
+    /// The clock at that time.
+    since: u32,
 }
 
 impl PrefixIndex {
@@ -47,16 +56,22 @@ impl PrefixIndex {
         Self { first: table(kv_tokens), sized: OnceLock::new(), clock: AtomicU32::new(0) }
     }
 
-    /// The engine's cache holds so many tokens. Where the table was made for another number it becomes one of the right size, once:
-    /// empty, for this is learned before much has been sent there.
+    /// The engine's cache holds so many tokens. Where the table was made for another number it becomes one of the right size, once.
+    /// vLLM tells its capacity after requests have come: what they left there is remembered for a while.
     pub(crate) fn resize(&self, kv_tokens: u64) {
         if kv_tokens > 0 && sets(kv_tokens) != self.sets().len() {
-            self.sized.get_or_init(|| table(kv_tokens));
+            self.sized.get_or_init(|| Resized { table: table(kv_tokens), since: self.clock.load(Relaxed) });
         }
     }
 
     fn sets(&self) -> &[Set] {
-        self.sized.get().unwrap_or(&self.first)
+        self.sized.get().map_or(&self.first, |sized| &sized.table)
+    }
+
+    /// The first table, where it is not the one in use and still counts.
+    fn before(&self) -> Option<&[Set]> {
+        let since = self.sized.get()?.since;
+        (self.clock.load(Relaxed).wrapping_sub(since) < REMEMBERED).then_some(&self.first)
     }
 
     /// Blocks it can hold.
@@ -113,19 +128,21 @@ impl PrefixIndex {
 
     /// The engine lost its cache (it restarted).
     pub(crate) fn clear(&self) {
-        self.sets().iter().flat_map(|set| &set.0).for_each(|way| way.store(0, Relaxed));
+        let all = self.sets().iter().chain(&self.first);
+        all.flat_map(|set| &set.0).for_each(|way| way.store(0, Relaxed));
     }
 
     fn contains(&self, hash: u64) -> bool {
         let tag = tag(hash);
-        self.set(hash).iter().any(|way| way.load(Acquire) >> STAMP_BITS == tag)
+        let holds = |sets| set(sets, hash).iter().any(|way| way.load(Acquire) >> STAMP_BITS == tag);
+        holds(self.sets()) || self.before().is_some_and(holds)
     }
 
     fn touch(&self, hash: u64, stamp: u64) {
         let tag = tag(hash);
         let entry = tag << STAMP_BITS | stamp;
         let (mut victim, mut victim_word, mut victim_age) = (None, 0, 0);
-        for way in self.set(hash) {
+        for way in set(self.sets(), hash) {
             let word = way.load(Acquire);
             if word >> STAMP_BITS == tag {
                 way.store(entry, Relaxed);
@@ -142,11 +159,10 @@ impl PrefixIndex {
             let _ = way.compare_exchange(victim_word, entry, AcqRel, Relaxed);
         }
     }
+}
 
-    fn set(&self, hash: u64) -> &[AtomicU64; WAYS] {
-        let sets = self.sets();
-        &sets[num::slot(hash, sets.len())].0
-    }
+fn set(sets: &[Set], hash: u64) -> &[AtomicU64; WAYS] {
+    &sets[num::slot(hash, sets.len())].0
 }
 
 /// Sets for a cache of so many tokens.

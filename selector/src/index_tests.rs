@@ -44,6 +44,26 @@ fn sized_once_the_capacity_is_known() {
 }
 
 #[test]
+fn what_was_sent_before_the_capacity_was_known_is_remembered_for_a_while() {
+    for kv_tokens in [64 * 2_000, 64 * 80_000] {
+        let index = PrefixIndex::new(None);
+        index.insert(&chain(1, 1, 0, 8));
+        index.resize(kv_tokens);
+        assert_eq!(index.matched(&chain(1, 1, 0, 8), 0), 8);
+        (0..u64::from(REMEMBERED) - 1).for_each(|own| index.insert(&chain(2, 100 + own, 0, 4)));
+        assert_eq!(index.matched(&chain(1, 1, 0, 8), 0), 8);
+        index.insert(&chain(3, 3, 0, 4));
+        assert_eq!(index.matched(&chain(1, 1, 0, 8), 0), 0, "the engine may have evicted it");
+        index.resize(kv_tokens);
+    }
+    let index = PrefixIndex::new(None);
+    index.insert(&chain(1, 1, 0, 8));
+    index.resize(64 * 80_000);
+    index.clear();
+    assert_eq!(index.matched(&chain(1, 1, 0, 8), 0), 0, "it restarted");
+}
+
+#[test]
 fn finds_the_longest_shared_prefix() {
     let index = PrefixIndex::new(None);
     index.insert(&chain(1, 1, 100, 300));

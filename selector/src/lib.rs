@@ -86,7 +86,8 @@
 //! 3. **Rank**: those that meet the route's limits first, then the objective. Latency counts what the
 //!    request delays others by as its own. Within 5 % of the best, a warm cache decides, then the less loaded of two
 //!    random ones (so that replicas do not herd). A group that is [`exploring`](Group::exploring) sends a small share
-//!    elsewhere, where no limit is in danger; of each choice the probability is known ([`Decision::propensity`]).
+//!    elsewhere, and every other request to backends that have answered fewer than four, where no limit is in danger; of each
+//!    choice the probability is known ([`Decision::propensity`]).
 //! 4. **Fall back**, counted by [`Fallback`]: where facts are missing, by the pace each backend was seen to keep
 //!    (peak-EWMA × outstanding requests, better of two).
 //!
@@ -118,6 +119,7 @@ mod field;
 mod flight;
 mod gate;
 mod group;
+mod hindsight;
 mod index;
 pub mod inputs;
 mod learner;
@@ -147,17 +149,18 @@ pub use features::{RequestFacts, Situation, Typical, Usage, Work};
 pub use field::{Entrant, FIELD};
 pub use flight::Flight;
 pub use group::{BackendSpec, Group, Index};
+pub use hindsight::{Hindsight, Rival};
 pub use learner::{
     Bundle, BundleError, BundleId, Correction, Cost, Encoder, EncoderError, FORMAT, Generation, Head,
     HeadError, HeadGuard, Heads, LoadOptions, Manifest, Memory, OUTPUTS, OnnxRuntime, RuntimeError,
-    TextEncoder, Texts, TrainingRows,
+    TextEncoder, Texts, TrainingRows, without_telemetry,
 };
 pub use ledger::InFlight;
 pub use load::{Load, ScrapedLoad};
 pub use moment::Moment;
 pub use outputs::OutputLengths;
 pub use prefix::{PREFIX_BLOCK_BYTES, PREFIX_MAX_BLOCKS, PrefixChain, prefix_chain, prefix_seed};
-pub use prior::{MIDDLE_MONTH, Prior, PriorFactors, Terms};
+pub use prior::{MIDDLE_MONTH, NEWEST_MONTH, Prior, PriorFactors, Terms};
 pub use rank::situation_at;
 pub use state::{Availability, BackendState};
 pub use tokens::ModelState;

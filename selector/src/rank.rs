@@ -99,6 +99,8 @@ pub(crate) struct Candidate {
     /// Pace as observed, seconds per output token; `None` before the first answer.
     pub(crate) pace_s: Option<f64>,
     pub(crate) failures: f64,
+    /// Whether so little is known of it that it has to be introduced.
+    pub(crate) is_new: bool,
     /// What its prediction is made from; `None` where it has none.
     pub(crate) estimate: Option<Estimate>,
 }
@@ -218,6 +220,7 @@ fn candidate(
         outstanding: (ledger.tokens(), ledger.requests),
         pace_s: backend.state.pace.value(request.now),
         failures: backend.state.recent_failures(request.now),
+        is_new: backend.state.is_new(ledger.requests),
         ..Candidate::unscored(group, index, policy, cached_tokens, request.prompt_tokens, request.now)
     };
     if let Some(prior) = constants.prior.as_ref().filter(|_| request.facts.work.has_prior()) {
@@ -273,6 +276,11 @@ impl Estimate {
         let factors = Factors::calibrated(calibrated(Some(calibration), &at, silence_s, stranger));
         Self { situation, terms, at, silence_s, factors }
     }
+
+    /// By how much the request delays others there, seconds: at the pace of decoding, for the other factor has waiting in it.
+    pub(crate) fn imposed_s(&self) -> f64 {
+        self.terms.imposed * self.factors.tpot * 1e-3
+    }
 }
 
 impl Candidate {
@@ -301,6 +309,7 @@ impl Candidate {
             outstanding: (0, 0),
             pace_s: None,
             failures: 0.0,
+            is_new: false,
             estimate: None,
         }
     }
@@ -310,8 +319,7 @@ impl Candidate {
         let Estimate { situation: s, terms, factors, .. } = &estimate;
         let (backend, constants) = (&group.backends()[self.ranked.index], group.constants(self.ranked.index));
         let prediction = prediction(&estimate, backend.state.round_trip_s(), constants);
-        // At the pace of decoding: the other factor has waiting in it.
-        let imposed_s = terms.imposed * factors.tpot * 1e-3;
+        let imposed_s = estimate.imposed_s();
         let drain_s = || prior.drain_ms(s) * factors.drain * 1e-3;
         let score = objective::score(policy.objective, &prediction, imposed_s, drain_s);
         self.stand(&prediction, score, objective::saturation(policy.objective, terms, s), &policy.slo);

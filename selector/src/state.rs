@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{
-        AtomicU8, AtomicU64,
+        AtomicU8, AtomicU32, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Moment,
     calibration::Calibration,
-    claim::{Claim, Contradicted},
+    claim::{Claim, Contradicted, LEAST_OUTCOMES},
     ewma::{LogMean, PeakEwma, Recent},
     index::PrefixIndex,
     ledger::{InFlight, Ledger},
@@ -72,6 +72,8 @@ pub struct BackendState {
     /// Zero where unknown.
     kv_tokens: AtomicU64,
     availability: AtomicU8,
+    /// Requests that were sent here, counted as far as [`MOST_INTRODUCED`].
+    sent: AtomicU32,
     pub(crate) share: Share,
     scrape: ScrapeCell,
     round_trip: LogMean,
@@ -81,6 +83,8 @@ pub struct BackendState {
 
 /// Failures to connect are held against a backend with this half-life, seconds; health checks take over meanwhile.
 const FAILURE_HALF_LIFE_S: f64 = 10.0;
+/// Requests after which a backend is not new, whatever was learned of them: not every answer teaches.
+const MOST_INTRODUCED: u32 = 4 * LEAST_OUTCOMES;
 /// Round trip assumed until one is measured, seconds: one machine room.
 const START_ROUND_TRIP_S: f64 = 0.001;
 
@@ -97,6 +101,7 @@ impl BackendState {
             failures: Recent::new(FAILURE_HALF_LIFE_S),
             kv_tokens: AtomicU64::new(kv_tokens.unwrap_or(0)),
             availability: AtomicU8::new(Availability::Unknown as u8),
+            sent: AtomicU32::new(0),
             share: Share::default(),
             scrape: ScrapeCell::default(),
             round_trip: LogMean::new(START_ROUND_TRIP_S, 0.2, 3.0),
@@ -155,6 +160,20 @@ impl BackendState {
     /// What this router has in flight here.
     pub fn in_flight(&self) -> InFlight {
         self.ledger.read()
+    }
+
+    /// A request is sent here.
+    pub(crate) fn record_sent(&self) {
+        // Past the bound nothing is written: what all cores read stays in all their caches.
+        if self.sent.load(Relaxed) < MOST_INTRODUCED {
+            self.sent.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether so little is known of it that it has to be introduced: what is under way counts as an outcome.
+    pub(crate) fn is_new(&self, in_flight: u32) -> bool {
+        let outcomes = self.calibration.outcomes().0.saturating_add(in_flight);
+        outcomes < LEAST_OUTCOMES && self.sent.load(Relaxed) < MOST_INTRODUCED
     }
 
     /// When a response byte last came from here, or work last went to an idle backend.

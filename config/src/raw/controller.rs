@@ -59,21 +59,27 @@ pub(crate) struct RawProcess {
     pub(crate) command: Vec<String>,
     /// Where it runs. Default: the folder of this file.
     pub(crate) workdir: Option<String>,
-    /// Added to Gearshift's own environment; `${NAME}` reads an environment variable.
+    /// Added to Gearshift's own environment; `${NAME}` reads an environment variable. Of its own, an engine does not get variables
+    /// that this file reads by `${NAME}` elsewhere than in this backend's entry (but those like `HOME` and `PATH`), nor the keys of
+    /// clouds' stores and of collectors that Gearshift itself reads: state here what it needs of them.
     pub(crate) env: IndexMap<String, String>,
     /// How long it may take to end before it is killed. Default `30s`.
     pub(crate) stop_grace: Option<DurationText>,
     /// How long it may take to answer and to prove its profile. Default `10m`.
     pub(crate) start_timeout: Option<DurationText>,
-    /// What it writes; each start begins a new file and keeps the three before it. Default `engine-logs/NAME.log`.
+    /// What it writes; each start begins a new file and keeps the three before it. The engine is known again by the file of this
+    /// name that ends in `.pid`: each backend has its own. Default `engine-logs/NAME.log`.
     pub(crate) log: Option<String>,
     /// Whether operators (`/controller`, `/events`, the console, the journal and the log) are told the end of it, where the engine
     /// ended. It may hold prompts, where the engine logs requests. Default false: they are told where the file is.
     pub(crate) show_last_words: Option<bool>,
-    /// A command that prints the memory in use, MiB, a line for each accelerator; `[]` for none. Default: `nvidia-smi`,
-    /// where the machine has it.
+    /// A command that prints the memory in use, MiB, a line for each of the engine's accelerators; memory is free once no more
+    /// is in use than before the engine started. `[]`: it is not waited for. Default: `nvidia-smi`, where the machine has it,
+    /// is asked which processes hold memory, and it is free once none of the engine's does; in a container, which hides them,
+    /// it goes by the memory of the accelerators in `CUDA_VISIBLE_DEVICES`, which no other backend may share then.
     pub(crate) memory_probe: Option<Vec<String>>,
-    /// How long memory may take to become free once the engine has ended. Default `60s`.
+    /// How long memory may take to become free once the engine has ended; then the switch goes back, and no engine is started
+    /// before it is. Default `60s`.
     pub(crate) release_timeout: Option<DurationText>,
     /// What becomes of the engine when Gearshift is told to end: `keep` it for the next Gearshift, or `stop` it.
     /// Default `keep`.

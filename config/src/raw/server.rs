@@ -121,9 +121,11 @@ pub(crate) struct RawObservations {
     /// Rows held in memory while the store does not take them; more are dropped and counted. Default 20000.
     pub(crate) max_pending: Option<u32>,
     /// Share of requests that go elsewhere than to the best, where no limit is in danger, so that rows tell what it would have
-    /// been like. Default 0.01 where rows are kept, else 0.
+    /// been like. Default 0.01 where rows are kept, else 0. Whatever it says, a backend that has answered fewer than four requests
+    /// is introduced: every other request goes to it, where no limit is in danger and at most half is predicted to be lost.
     pub(crate) explore: Option<f64>,
-    /// How much worse than the best an explored backend may be by the objective, as a share. Default 0.2.
+    /// How much worse than the best an explored backend may be by the objective, as a share. Default 0.2. One that is introduced
+    /// may be half worse.
     pub(crate) explore_max_loss: Option<f64>,
     /// Half-life of the workload windows. Default `5m`.
     pub(crate) half_life: Option<DurationText>,

@@ -20,15 +20,22 @@ pub(crate) struct Check<'a> {
     cut: &'a [Path],
     around: Surroundings<'a>,
     findings: Vec<Finding>,
+    /// Environment variables that were read, and where.
+    read: Vec<(Path, String)>,
 }
 
 impl<'a> Check<'a> {
     pub(crate) fn new(root: &'a Node, cut: &'a [Path], around: Surroundings<'a>) -> Self {
-        Self { root, cut, around, findings: Vec::new() }
+        Self { root, cut, around, findings: Vec::new(), read: Vec::new() }
     }
 
     pub(crate) fn into_findings(self) -> Vec<Finding> {
         self.findings
+    }
+
+    /// The environment variables that the file reads, so far, and where it does.
+    pub(crate) fn variables(&self) -> &[(Path, String)] {
+        &self.read
     }
 
     /// Whether what stood at `path` was erroneous and has been reported.
@@ -164,6 +171,7 @@ impl<'a> Check<'a> {
             self.wrong(path, format!("{name:?} is not the name of an environment variable"), fix);
             return None;
         }
+        self.read.push((path.clone(), name.to_owned()));
         let value = (self.around.environment)(name).filter(|value| !value.is_empty());
         if value.is_none() {
             self.wrong(

@@ -1,6 +1,6 @@
 //! The profile controller's settings, and the actuators of backends.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Check,
@@ -8,7 +8,7 @@ use super::{
     server::secret_of,
 };
 use crate::{
-    Actuator, BackendUrl, Controller, Declared, ProcessActuator, Profile, Secret, SleepActuator,
+    Actuator, Backend, BackendUrl, Controller, Declared, ProcessActuator, Profile, Secret, SleepActuator,
     WebhookActuator,
     raw::{RawActuator, RawBackend, RawController, RawProcess, RawSleep, RawWebhook},
     suggest::suggest,
@@ -17,6 +17,22 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MAX_ARGUMENTS: usize = 1000;
+/// Variables that say where and who a program is: no keys, and every engine needs them.
+const EVERYONES: [&str; 13] = [
+    "HOME",
+    "HOSTNAME",
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "PATH",
+    "PWD",
+    "PYTHONPATH",
+    "SHELL",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "VIRTUAL_ENV",
+];
 
 pub(super) fn controller(check: &mut Check<'_>, at: &Path, raw: &RawController) -> Controller {
     let default = Controller::default();
@@ -163,20 +179,76 @@ fn process(check: &mut Check<'_>, at: &Path, raw: &RawProcess, backend: &Shiftab
     ProcessActuator {
         command: raw.command.clone(),
         env,
+        // All of the file has to be read first.
+        withheld: Vec::new(),
         stop_grace: duration("stop_grace", raw.stop_grace, MINUTE / 2),
         start_timeout: duration("start_timeout", raw.start_timeout, 10 * MINUTE),
         release_timeout: duration("release_timeout", raw.release_timeout, MINUTE),
         workdir: check.folder(raw.workdir.as_deref().unwrap_or_default()),
         log: check.file(&at.key("log"), &log),
         show_last_words: raw.show_last_words.unwrap_or(false),
-        memory_probe: raw.memory_probe.clone().unwrap_or_else(nvidia_smi),
+        memory_probe: raw.memory_probe.clone(),
         on_exit: raw.on_exit.unwrap_or_default(),
     }
 }
 
-/// Prints the memory in use, MiB, a line for each accelerator.
-fn nvidia_smi() -> Vec<String> {
-    ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"].map(str::to_owned).to_vec()
+/// Each probe looks at one engine's accelerators: what two share, the one takes for the other's.
+pub(super) fn probes(check: &mut Check<'_>, at: &Path, raw: &[RawBackend]) {
+    let mut known: Vec<(&[String], Path)> = Vec::new();
+    for (index, backend) in raw.iter().enumerate() {
+        let process = backend.actuator.as_ref().and_then(|actuator| actuator.process.as_ref());
+        let Some(probe) = process.and_then(|process| process.memory_probe.as_deref()) else { continue };
+        let at = at.index(index).key("actuator").key("process").key("memory_probe");
+        if let Some((_, first)) = known.iter().find(|(other, _)| *other == probe && !probe.is_empty()) {
+            let what = format!(
+                "is the probe of another backend too, on line {}: each would wait for the other's memory",
+                check.line(first)
+            );
+            let fix = "leave both out, or print the memory of each one's own accelerators alone".to_owned();
+            check.wrong(&at, what, fix);
+        }
+        known.push((probe, at));
+    }
+}
+
+/// Each engine is known again by the file that its shell writes beside its log: of two with one file, the one's would be taken for the
+/// other's, and ended for it. `backends` are in the file's order.
+pub(super) fn pid_files(check: &mut Check<'_>, at: &Path, backends: &[Backend]) {
+    let mut known: Vec<(PathBuf, &Backend, Path)> = Vec::new();
+    for (index, backend) in backends.iter().enumerate() {
+        let Some(Actuator::Process(process)) = &backend.actuator else { continue };
+        let file = process.pid_file();
+        let file = std::path::absolute(&file).unwrap_or(file);
+        let at = at.index(index).key("actuator").key("process").key("log");
+        // Two of one name have been reported.
+        let same = known.iter().find(|(other, first, _)| *other == file && first.id != backend.id);
+        if let Some((_, first, line)) = same {
+            let what = format!(
+                "{} would name the engine of this backend and that of {}, on line {}",
+                file.display(),
+                first.id,
+                check.line(line)
+            );
+            let fix = "state a `log` for each, whose names differ in more than their ending".to_owned();
+            check.wrong(&at, what, fix);
+        }
+        known.push((file, backend, at));
+    }
+}
+
+/// Keeps variables that the file reads from engines: they may be keys. What a backend's own entry reads is its engine's business: vLLM
+/// takes the key that it asks clients for from the variable that `api_key` may be read from.
+pub(super) fn withhold(backends: &mut [Arc<Backend>], at: &Path, read: &[(Path, String)]) {
+    for (index, backend) in backends.iter_mut().enumerate() {
+        let Some(backend) = Arc::get_mut(backend) else { continue };
+        let Some(Actuator::Process(process)) = &mut backend.actuator else { continue };
+        let own = at.index(index);
+        let own: Vec<&String> =
+            read.iter().filter(|(path, _)| path.starts_with(&own)).map(|(_, name)| name).collect();
+        let others = read.iter().map(|(_, name)| name);
+        let kept = others.filter(|name| !own.contains(name) && !EVERYONES.contains(&name.as_str()));
+        process.withheld = kept.cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    }
 }
 
 /// A backend's name as a file's.

@@ -45,10 +45,12 @@ pub(crate) fn validate(check: &mut Check<'_>, raw: &RawConfig) -> Config {
             backends::Known { catalog, hardware: &hardware, profiles: &profiles, models: &mut models };
         backends::backends(check, &root.key("backends"), &raw.backends, &mut known)
     };
+    controller::probes(check, &root.key("backends"), &raw.backends);
+    controller::pid_files(check, &root.key("backends"), &backends);
     let listeners = server::listeners(check, &root.key("listen"), raw.listen.as_ref());
     let routes =
         routes::routes(check, &root.key("routes"), &raw.routes, &routes::known_models(&models, &backends));
-    Config {
+    let mut config = Config {
         admin: server::admin(check, &root.key("admin"), &raw.admin, &listeners),
         listeners,
         workers: server::workers(check, &root.key("workers"), raw.workers),
@@ -65,5 +67,7 @@ pub(crate) fn validate(check: &mut Check<'_>, raw: &RawConfig) -> Config {
         observations: sections::observations(check, &root.key("observations"), &raw.observations),
         telemetry: telemetry::telemetry(check, &root.key("telemetry"), &raw.telemetry),
         paths: sections::paths(check, &root.key("paths"), &raw.paths),
-    }
+    };
+    controller::withhold(&mut config.backends, &root.key("backends"), check.variables());
+    config
 }

@@ -7,5 +7,5 @@ from . import claims, controller, live, telemetry
 
 # At the end of *Profiles and shifts*, *Selection quality* and *Proxy internals*.
 PROFILES: Sequence[Row] = (controller.SWITCHES, live.WORKLOAD)
-SELECTION: Sequence[Row] = (live.EXPLORATION, claims.CLAIMS)
+SELECTION: Sequence[Row] = (claims.CLAIMS,)
 PROXY: Sequence[Row] = (live.ROWS, telemetry.TOLD)

@@ -1,10 +1,10 @@
-"""What backends claim to be against what they are measured to be."""
+"""What backends claim to be against what they are measured to be, and what is tried besides the best."""
 
 from .. import kit
-from ..kit import ON_BACKEND, Panel, Query, Row
+from ..kit import ON_BACKEND, WINDOW, Panel, Query, Row
 
 CLAIMS = Row(
-    "Claims",
+    "Claims, drift and exploration",
     [
         Panel(
             "Claims that measurements contradict",
@@ -21,6 +21,13 @@ CLAIMS = Row(
             "none",
             width=kit.THIRD,
             log=True,
+        ),
+        Panel(
+            "Exploration",
+            "Share of decisions that may have gone elsewhere than to the best, so that what is rarely chosen stays known (`observations.explore`).",
+            [Query(f"sum(rate(gearshift_decisions_explored_total{WINDOW})) / (sum(rate(gearshift_decisions_total{WINDOW})) > 0)", "explored")],
+            "percentunit",
+            width=kit.THIRD,
         ),
     ],
 )

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from .. import kit
 from ..kit import WINDOW, Panel, Query, Row
 
-# Not before the first switch; `make observe` makes none.
-NONE_YET = "no switch has ended"
 ENDS = {"done": kit.GOOD, "abandoned": kit.DIM, "rolled_back": kit.BAD, "failed": kit.WORST}
 
 PANELS: Sequence[Panel] = (
@@ -26,7 +24,6 @@ PANELS: Sequence[Panel] = (
         "s",
         width=kit.THIRD,
         colours=ENDS,
-        empty=NONE_YET,
     ),
     Panel(
         "Time in each step, mean",
@@ -39,7 +36,6 @@ PANELS: Sequence[Panel] = (
         ],
         "s",
         width=kit.THIRD,
-        empty=NONE_YET,
     ),
     Panel(
         "Predicted gain by profile",
@@ -52,9 +48,9 @@ PANELS: Sequence[Panel] = (
     ),
     Panel(
         "Plans",
-        "Plans made in a minute; none while the controller is off or paused by an operator (1 beside).",
+        "Plans made in five minutes; none while the controller is off or paused by an operator (1 beside).",
         [
-            Query("sum(increase(gearshift_controller_plans_total[1m]))", "plans"),
+            Query("sum(increase(gearshift_controller_plans_total[5m]))", "plans"),
             Query("max(gearshift_controller_paused)", "paused"),
         ],
         "none",

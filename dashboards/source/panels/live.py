@@ -1,4 +1,4 @@
-"""What is learned from requests: workload windows, exploration, rows of the performance database."""
+"""What is learned from requests: workload windows, rows of the performance database."""
 
 from .. import kit
 from ..kit import WINDOW, Panel, Query, Row
@@ -28,19 +28,6 @@ WORKLOAD = Row(
         window("Cached", "Share of prompt tokens that engines took from their caches: what it does save.", "gearshift_workload_cached_share", "percentunit", maximum=1),
         lengths("Prompts", "gearshift_workload_prompt_tokens"),
         lengths("Answers", "gearshift_workload_output_tokens"),
-    ],
-)
-# On *Selection quality*.
-EXPLORATION = Row(
-    "Exploration",
-    [
-        Panel(
-            "Exploration",
-            "Share of decisions that may have gone elsewhere than to the best, so that what is rarely chosen stays known.",
-            [Query(f"sum(rate(gearshift_decisions_explored_total{WINDOW})) / (sum(rate(gearshift_decisions_total{WINDOW})) > 0)", "explored")],
-            "percentunit",
-            width=kit.THIRD,
-        ),
     ],
 )
 # On *Proxy internals*.

@@ -57,8 +57,61 @@ def test_decisions_come_as_they_are_made_and_tell_their_candidates(watched: Watc
     expect(candidates).to_have_count(len(told["candidates"]))
     shown = candidates.first.locator("td").all_inner_texts()
     assert told["candidates"][0]["backend"] in shown[1]
-    # Rank, name, score, TTFT, TPOT, E2E, cached, in flight, limits: each has its number.
-    assert all(text and text != "–" for text in shown), shown
+    # Rank, name, score, TTFT, TPOT, E2E, delays, cached, in flight, limits: each has its number.
+    assert len(shown) == 10 and all(text and text != "–" for text in shown), shown
+    expect(candidates.first.locator(".stack")).to_have_attribute("title", re.compile(r"prior: TTFT \S+ \S+, TPOT .*\n(.*\n)*load .* old: "))
+
+
+def test_of_several_attempts_the_one_that_was_clicked_is_explained(watched: Watched, gearshift: Stage) -> None:
+    """A client that names all its requests alike, and an engine that sends it away."""
+    page = watched.page
+    looks.show(watched, "decisions")
+    name = "always:the/same"
+    page.locator("#filter").fill(name)
+    for engine in ("h100-a", "h100-b"):
+        gearshift.fault(engine, kind="status", code=503, share=1.0, for_s=4)
+    rows = page.locator("#view tbody tr")
+    another = rows.filter(has_text=re.compile("attempt [23]"))
+    # Where the third engine is explored just then, there is none.
+    for _ in range(16):
+        gearshift.ask(name=name)
+        if another.count():
+            break
+    expect(another.first).to_be_visible()
+    expect(rows.filter(has_text="upstream error").first).to_be_visible()
+    for index in range(rows.count()):
+        row = rows.nth(index)
+        backend = row.locator("td").nth(3).inner_text()
+        row.click()
+        detail = page.locator("#detail")
+        expect(detail.locator("h2")).to_have_text(backend)
+        expect(detail.locator("tbody tr.chosen")).to_contain_text(backend)
+        page.keyboard.press("Escape")
+        expect(detail).to_be_hidden()
+
+
+def test_what_comes_is_shown_while_another_button_is_down(watched: Watched, gearshift: Stage) -> None:
+    """Where a menu opens, the page may never hear that the button was let go."""
+    page = watched.page
+    looks.show(watched, "decisions")
+    rows = page.locator("#view tbody tr")
+    rows.first.wait_for()
+    before = rows.count()
+    rows.nth(1).hover()
+    for button in ("right", "middle"):
+        page.mouse.down(button=button)
+        assert gearshift.ask() == 200
+        before += 1
+        expect(rows).to_have_count(before)
+        page.mouse.up(button=button)
+        # A press of the first button that a menu took over has ended too.
+        page.mouse.down()
+        page.evaluate("dispatchEvent(new Event('contextmenu'))")
+        assert gearshift.ask() == 200
+        before += 1
+        expect(rows).to_have_count(before)
+        page.mouse.up()
+        page.keyboard.press("Escape")
 
 
 def test_no_click_is_lost_while_decisions_stream_in(watched: Watched, gearshift: Stage) -> None:
@@ -151,7 +204,9 @@ def test_a_bundle_dropped_in_decides_and_is_rolled_back_by_the_button(watched: W
     assert gearshift.get("/bundles")["active"]["id"] == "default"
     expect(page.locator("h2", has_text="In the folder")).to_contain_text("pinned to default")
     history = page.locator("h2:has-text('What decided') + .scroll tbody tr")
-    expect(history.locator("td:nth-child(3)")).to_have_text(["default", "second", "default"])
+    # Newest first; below are those of before, which a restart does not forget.
+    for row, bundle in enumerate(("default", "second", "default")):
+        expect(history.nth(row).locator("td:nth-child(3)")).to_have_text(bundle)
     page.get_by_role("button", name="Follow the newest").click()
     expect(active).to_have_text("second", timeout=60_000)
 

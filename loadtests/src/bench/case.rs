@@ -32,6 +32,10 @@ pub enum Case {
     #[value(name = "request_400k")]
     #[serde(rename = "request_400k")]
     Request400k,
+    /// CPU per request with a body of 1 kB at 1,000 requests per second, with tracing and without.
+    #[value(name = "traced_1k_1000rps")]
+    #[serde(rename = "traced_1k_1000rps")]
+    Traced,
     /// CPU per chunk of a stream.
     #[value(name = "sse_chunk")]
     SseChunk,
@@ -87,12 +91,13 @@ pub(crate) enum Target {
 
 impl Case {
     /// All, in the order they are measured in.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RssIdle,
         Self::RssPerStream,
         Self::Request1k,
         Self::Request32k,
         Self::Request400k,
+        Self::Traced,
         Self::SseChunk,
         Self::AddedP50,
     ];
@@ -105,6 +110,7 @@ impl Case {
             Self::Request1k => "request_1k",
             Self::Request32k => "request_32k",
             Self::Request400k => "request_400k",
+            Self::Traced => "traced_1k_1000rps",
             Self::SseChunk => "sse_chunk",
             Self::AddedP50 => "added_p50_1000rps",
         }
@@ -115,7 +121,12 @@ impl Case {
         match self {
             Self::Request32k => 32_000,
             Self::Request400k => 400_000,
-            Self::RssIdle | Self::RssPerStream | Self::Request1k | Self::SseChunk | Self::AddedP50 => 1_000,
+            Self::RssIdle
+            | Self::RssPerStream
+            | Self::Request1k
+            | Self::Traced
+            | Self::SseChunk
+            | Self::AddedP50 => 1_000,
         }
     }
 
@@ -124,7 +135,9 @@ impl Case {
         match self {
             Self::RssIdle => Quantity::Rss,
             Self::RssPerStream => Quantity::RssPerStream,
-            Self::Request1k | Self::Request32k | Self::Request400k | Self::SseChunk => Quantity::Cpu,
+            Self::Request1k | Self::Request32k | Self::Request400k | Self::Traced | Self::SseChunk => {
+                Quantity::Cpu
+            }
             Self::AddedP50 => Quantity::AddedP50,
         }
     }
@@ -132,9 +145,11 @@ impl Case {
     /// Without a proxy there is latency, but no memory to speak of. What a bundle adds is the CPU of a decision.
     pub(crate) fn applies_to(self, proxy: Proxy) -> bool {
         match proxy {
-            Proxy::Direct => !matches!(self, Self::RssIdle | Self::RssPerStream),
+            Proxy::Direct => !matches!(self, Self::RssIdle | Self::RssPerStream | Self::Traced),
             Proxy::Fleet | Proxy::Learner => self == Self::Request1k,
-            Proxy::Gearshift | Proxy::Nginx | Proxy::Haproxy => true,
+            Proxy::TracedNone | Proxy::TracedTenth | Proxy::TracedAll => self == Self::Traced,
+            Proxy::Gearshift => true,
+            Proxy::Nginx | Proxy::Haproxy => self != Self::Traced,
         }
     }
 
@@ -147,6 +162,7 @@ impl Case {
             | Self::Request1k
             | Self::Request32k
             | Self::Request400k
+            | Self::Traced
             | Self::SseChunk
             | Self::AddedP50 => CHUNKS,
         }
@@ -158,7 +174,7 @@ impl Case {
             Self::Request1k | Self::Request32k | Self::Request400k => Some(Target::RatioToNginx(1.5)),
             Self::SseChunk => Some(Target::RatioToNginx(1.15)),
             Self::RssPerStream => Some(Target::AtMost(32_000.0)),
-            Self::RssIdle | Self::AddedP50 => None,
+            Self::RssIdle | Self::Traced | Self::AddedP50 => None,
         }
     }
 }

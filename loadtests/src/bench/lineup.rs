@@ -21,6 +21,18 @@ pub enum Proxy {
     #[value(name = "gearshift-bundle")]
     #[serde(rename = "gearshift-bundle")]
     Learner,
+    /// Gearshift with a collector for spans, that samples no request by itself.
+    #[value(name = "gearshift-traced-0")]
+    #[serde(rename = "gearshift-traced-0")]
+    TracedNone,
+    /// The same, that sends the spans of one request in ten.
+    #[value(name = "gearshift-traced-10")]
+    #[serde(rename = "gearshift-traced-10")]
+    TracedTenth,
+    /// The same, that sends those of every request.
+    #[value(name = "gearshift-traced-100")]
+    #[serde(rename = "gearshift-traced-100")]
+    TracedAll,
     /// nginx with one worker process.
     Nginx,
     /// HAProxy with one thread.
@@ -28,8 +40,32 @@ pub enum Proxy {
 }
 
 impl Proxy {
-    const ALL: [Self; 6] =
-        [Self::Direct, Self::Gearshift, Self::Fleet, Self::Learner, Self::Nginx, Self::Haproxy];
+    const ALL: [Self; 9] = [
+        Self::Direct,
+        Self::Gearshift,
+        Self::Fleet,
+        Self::Learner,
+        Self::TracedNone,
+        Self::TracedTenth,
+        Self::TracedAll,
+        Self::Nginx,
+        Self::Haproxy,
+    ];
+
+    /// Those that have a collector.
+    pub(super) const TRACED: [Self; 3] = [Self::TracedNone, Self::TracedTenth, Self::TracedAll];
+
+    /// The share of requests whose spans are sent; `None` where tracing is off.
+    pub(super) fn sample(self) -> Option<f64> {
+        match self {
+            Self::TracedNone => Some(0.0),
+            Self::TracedTenth => Some(0.1),
+            Self::TracedAll => Some(1.0),
+            Self::Direct | Self::Gearshift | Self::Fleet | Self::Learner | Self::Nginx | Self::Haproxy => {
+                None
+            }
+        }
+    }
 
     /// Its name in options and reports.
     pub fn name(self) -> &'static str {
@@ -38,6 +74,9 @@ impl Proxy {
             Self::Gearshift => "gearshift",
             Self::Fleet => "gearshift-fleet",
             Self::Learner => "gearshift-bundle",
+            Self::TracedNone => "gearshift-traced-0",
+            Self::TracedTenth => "gearshift-traced-10",
+            Self::TracedAll => "gearshift-traced-100",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
         }
@@ -45,10 +84,7 @@ impl Proxy {
 
     /// The option that makes its program say its version.
     fn version_option(self) -> &'static str {
-        match self {
-            Self::Direct | Self::Gearshift | Self::Fleet | Self::Learner => "--version",
-            Self::Nginx | Self::Haproxy => "-v",
-        }
+        if matches!(self, Self::Nginx | Self::Haproxy) { "-v" } else { "--version" }
     }
 }
 
@@ -87,9 +123,14 @@ impl Lineup {
         for proxy in Proxy::ALL.into_iter().filter(|&proxy| options.includes(proxy)) {
             let program = match proxy {
                 Proxy::Direct => None,
-                Proxy::Gearshift | Proxy::Fleet | Proxy::Learner => Some(gearshift(&options.gearshift)?),
                 Proxy::Nginx => peer(proxy, options.nginx.as_deref())?,
                 Proxy::Haproxy => peer(proxy, options.haproxy.as_deref())?,
+                Proxy::Gearshift
+                | Proxy::Fleet
+                | Proxy::Learner
+                | Proxy::TracedNone
+                | Proxy::TracedTenth
+                | Proxy::TracedAll => Some(gearshift(&options.gearshift)?),
             };
             if program.is_none() && proxy != Proxy::Direct {
                 lineup.left_out.push(proxy);

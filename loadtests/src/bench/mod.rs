@@ -34,8 +34,8 @@ pub use decision::DecisionRow;
 pub use fixture::Fixture;
 pub use lineup::Proxy;
 pub use options::{BenchOptions, Plan};
-pub use report::{Report, Row};
-pub(crate) use subject::free_address;
+pub use report::{Report, Row, TracingCost};
+pub(crate) use subject::free_pair;
 
 use std::io::Write as _;
 

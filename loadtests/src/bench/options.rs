@@ -38,6 +38,9 @@ pub struct BenchOptions {
     /// Measure only these cases, such as `request_1k,sse_chunk`.
     #[arg(long, value_delimiter = ',', value_name = "CASE,…")]
     pub cases: Vec<Case>,
+    /// Also measure what sending spans costs; the stub engine is the collector.
+    #[arg(long)]
+    pub tracing: bool,
     /// What is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub output: Format,
@@ -95,6 +98,8 @@ impl BenchOptions {
     /// The cases asked for, in the order they are measured in.
     pub fn cases(&self) -> Vec<Case> {
         let mut cases = if self.cases.is_empty() { Case::ALL.to_vec() } else { self.cases.clone() };
+        cases.retain(|case| *case != Case::Traced);
+        cases.extend(self.traces().then_some(Case::Traced));
         cases.sort_unstable();
         cases.dedup();
         cases
@@ -110,8 +115,16 @@ impl BenchOptions {
         Ok(Some(Learning { bundle: whole(bundle)?, onnxruntime: whole(&library)? }))
     }
 
+    /// Whether it is asked what spans cost.
+    fn traces(&self) -> bool {
+        self.tracing || self.cases.contains(&Case::Traced)
+    }
+
     /// Whether `proxy` is asked for. Latency without a proxy is what the added one is counted from.
     pub fn includes(&self, proxy: Proxy) -> bool {
+        if proxy.sample().is_some() {
+            return self.traces();
+        }
         if matches!(proxy, Proxy::Fleet | Proxy::Learner) {
             return self.bundle.is_some() && self.cases().contains(&Case::Request1k);
         }

@@ -23,6 +23,20 @@ pub struct Report {
     /// CPU that a bundle adds to a request of 1 kB before eight engines, microseconds, round by round; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learner_added_cpu_us: Option<Spread>,
+    /// What sending spans costs, by the share of requests that is sampled; absent where it was not measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tracing: Vec<TracingCost>,
+}
+
+/// What a collector costs, beside Gearshift without one in the same round.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TracingCost {
+    /// Share of requests whose spans are sent.
+    pub sample: f64,
+    /// CPU of a request of 1 kB more than without, microseconds.
+    pub added_cpu_us: Spread,
+    /// Its CPU over that without.
+    pub ratio: Spread,
 }
 
 /// A case through a proxy, over all rounds.
@@ -51,7 +65,13 @@ impl Report {
         rows.sort_unstable();
         rows.dedup();
         let rows = rows.into_iter().map(|(case, proxy)| rounds.row(case, proxy)).collect();
-        Self { conditions, rows, decisions, learner_added_cpu_us: rounds.learner_added() }
+        Self {
+            conditions,
+            rows,
+            decisions,
+            learner_added_cpu_us: rounds.learner_added(),
+            tracing: rounds.tracing(),
+        }
     }
 
     /// Writes the JSON at `path` and the table beside it.
@@ -166,9 +186,25 @@ impl Rounds<'_> {
         }))
     }
 
+    /// CPU of a request with a collector against that without.
+    fn tracing(&self) -> Vec<TracingCost> {
+        let Some(last) = self.0.iter().map(|one| one.round).max() else { return Vec::new() };
+        let cost = |proxy: Proxy| {
+            let cpu = |proxy, round| self.value(Case::Traced, proxy, round, Quantity::Cpu);
+            let pairs =
+                || (0..=last).filter_map(|round| Some((cpu(proxy, round)?, cpu(Proxy::Gearshift, round)?)));
+            Some(TracingCost {
+                sample: proxy.sample()?,
+                added_cpu_us: Spread::of(pairs().map(|(with, without)| with - without))?,
+                ratio: Spread::of(pairs().map(|(with, without)| with / without))?,
+            })
+        };
+        Proxy::TRACED.into_iter().filter_map(cost).collect()
+    }
+
     /// Round by round, then summed up: what the machine did in a round hit both.
     fn ratio_to_nginx(&self, case: Case, proxy: Proxy) -> Option<Spread> {
-        if matches!(proxy, Proxy::Direct | Proxy::Fleet | Proxy::Learner | Proxy::Nginx) {
+        if !matches!(proxy, Proxy::Gearshift | Proxy::Haproxy) {
             return None;
         }
         let headline = case.headline();
@@ -217,6 +253,31 @@ mod tests {
         assert_eq!(json["cpu_us_max"], 44.0);
         assert_eq!(json["ratio_to_nginx"], 1.5);
         assert_eq!(json["meets_target"], true);
+    }
+
+    #[test]
+    fn what_spans_cost_is_taken_within_a_round() {
+        let rounds = [(20.0, 25.0), (40.0, 44.0), (10.0, 12.0)];
+        let measured: Vec<Measured> = rounds
+            .into_iter()
+            .enumerate()
+            .flat_map(|(round, (without, with))| {
+                [(Proxy::Gearshift, without), (Proxy::TracedAll, with)]
+                    .map(|(proxy, value)| measured(Case::Traced, proxy, round, Quantity::Cpu, value))
+            })
+            .collect();
+        let report = Report::new(Conditions::default(), &measured, Vec::new());
+        let expected = TracingCost {
+            sample: 1.0,
+            added_cpu_us: Spread { median: 4.0, min: 2.0, max: 5.0 },
+            ratio: Spread { median: 1.2, min: 1.1, max: 1.25 },
+        };
+        assert_eq!(report.tracing, [expected]);
+        assert!(
+            report.table().contains("spans of 100 % of requests cost 4.0 µs (2.0–5.0)"),
+            "{}",
+            report.table()
+        );
     }
 
     #[test]

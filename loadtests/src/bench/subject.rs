@@ -48,7 +48,7 @@ impl Subject {
             return Ok(Self { proxy: entry.proxy, endpoint, process: None, _folder: None });
         };
         let folder = tempfile::tempdir()?;
-        let (listen, admin) = (free_address()?, free_address()?);
+        let [listen, admin] = free_pair()?;
         let (name, text) = configuration(entry, listen, admin, upstream)?;
         let file = folder.path().join(name);
         std::fs::write(&file, text).map_err(Error::file(&file))?;
@@ -116,17 +116,33 @@ async fn once(job: &Job) -> Result<(), ExchangeError> {
 
 /// An address nobody listens on. Its port lies below those that the kernel gives to outgoing connections,
 /// of which a benchmark makes many.
-pub(crate) fn free_address() -> Result<SocketAddr, Error> {
+fn free_address() -> Result<SocketAddr, Error> {
     std::iter::repeat_with(|| SocketAddr::from((Ipv4Addr::LOCALHOST, fastrand::u16(18_000..32_000))))
         .take(1_000)
         .find(|&address| TcpListener::bind(address).is_ok())
         .ok_or_else(|| Error::Failed("no free port between 18000 and 32000".into()))
 }
 
+/// Two that differ: once in thousands of starts, chance gives one twice.
+pub(crate) fn free_pair() -> Result<[SocketAddr; 2], Error> {
+    let one = free_address()?;
+    loop {
+        let other = free_address()?;
+        if other != one {
+            return Ok([one, other]);
+        }
+    }
+}
+
 fn arguments(proxy: Proxy, file: &std::path::Path, folder: &TempDir) -> Vec<PathBuf> {
     match proxy {
         Proxy::Direct => Vec::new(),
-        Proxy::Gearshift | Proxy::Fleet | Proxy::Learner => {
+        Proxy::Gearshift
+        | Proxy::Fleet
+        | Proxy::Learner
+        | Proxy::TracedNone
+        | Proxy::TracedTenth
+        | Proxy::TracedAll => {
             vec!["serve".into(), "--config".into(), file.into()]
         }
         Proxy::Nginx => {
@@ -148,7 +164,10 @@ fn configuration(
     let learner = entry.bundle.as_ref().map(learner).transpose()?.unwrap_or_default();
     Ok(match entry.proxy {
         Proxy::Direct => ("", String::new()),
-        Proxy::Gearshift => ("gearshift.yaml", gearshift(listen, admin, &[format!("http://{upstream}")])),
+        Proxy::Gearshift | Proxy::TracedNone | Proxy::TracedTenth | Proxy::TracedAll => {
+            let traced = entry.proxy.sample().map(|sample| traced(upstream, sample)).unwrap_or_default();
+            ("gearshift.yaml", gearshift(listen, admin, &[format!("http://{upstream}")]) + &traced)
+        }
         Proxy::Fleet | Proxy::Learner => {
             let engines: Vec<_> = (0..ENGINES).map(|at| format!("http://{upstream}/replica-{at}")).collect();
             ("gearshift.yaml", gearshift(listen, admin, &engines) + &learner)
@@ -174,6 +193,11 @@ models:
 backends:
 {engines}"
     )
+}
+
+/// The stub engine is the collector too.
+fn traced(collector: &str, sample: f64) -> String {
+    format!("telemetry: {{ tracing: {{ endpoint: 'http://{collector}', sample: {sample} }} }}\n")
 }
 
 /// The bundle's directory as the folder of bundles, and a budget that lets it be asked about all engines.

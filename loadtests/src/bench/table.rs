@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Conditions, DecisionRow, Report, Row, Spread,
+    Conditions, DecisionRow, Report, Row, Spread, TracingCost,
     case::{Quantity, Target},
 };
 
@@ -31,6 +31,14 @@ pub(super) fn markdown(report: &Report) -> String {
         let _ = writeln!(
             text,
             "\nA bundle adds {median:.1} µs ({min:.1}–{max:.1}) of CPU to a request of 1 kB before eight engines, all of them asked about."
+        );
+    }
+    for TracingCost { sample, added_cpu_us: Spread { median, min, max }, ratio: times } in &report.tracing {
+        let _ = writeln!(
+            text,
+            "\nAt 1,000 requests per second, the spans of {:.0} % of requests cost {median:.1} µs ({min:.1}–{max:.1}) of CPU a request: {} times.",
+            sample * 100.0,
+            ratio(*times),
         );
     }
     text.push_str(&conditions(&report.conditions));
@@ -145,6 +153,7 @@ mod tests {
             rows: vec![row],
             decisions: Vec::new(),
             learner_added_cpu_us: None,
+            tracing: Vec::new(),
         };
         let expected = "| request_1k | gearshift | 26.0 µs (25.0–28.0) | 26.0 µs | 1.60 (1.40–1.70) | ≤ 1.5× **missed** |";
         assert_eq!(markdown(&report).lines().nth(2), Some(expected));

@@ -10,7 +10,7 @@ use gearshift_loadtests::{
     scenario::Scenario,
     study::{
         Fleet,
-        day::{Loop, Menu, MenuResult, loop_markdown, loop_plot, run_loop},
+        day::{Day, Loop, Menu, MenuResult, loop_markdown, loop_plot, run_loop},
     },
 };
 use gearshift_selector::controller::Settings;
@@ -94,6 +94,7 @@ fn study(options: &LoopOptions) -> Result<String, Error> {
                 eagerness: Settings::default(),
                 hindsight: !options.no_hindsight,
                 seed,
+                hour: Day::HOUR,
                 threads: options.threads,
             };
             let bar = ProgressBar::new_spinner().with_style(style());

@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use gearshift_loadtests::{
     Error,
     driver::{
         Endpoint, fetch,
         replay::{Conditions, Event, Outcome, Replay, Results, RunReport, Slo},
     },
-    options::positive,
+    options::{Format, positive},
     system,
     workload::{Answers, Api, Arrivals, Workload, names},
 };
@@ -74,9 +74,9 @@ pub(crate) struct RunOptions {
     /// A response header that names the backend, for --records.
     #[arg(long, value_name = "NAME")]
     backend_header: Option<String>,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// What a request must stay within to be good.
@@ -102,15 +102,6 @@ impl From<&Limits> for Slo {
             e2e_s: seconds(limits.slo_e2e_ms),
         }
     }
-}
-
-/// What is printed at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Tables for people.
-    Table,
-    /// The report for programs.
-    Json,
 }
 
 fn workload_help() -> String {
@@ -146,8 +137,8 @@ pub(super) async fn run(options: RunOptions) -> Result<(), Error> {
         report.write(folder)?;
     }
     match options.output {
-        Output::Json => print(&(serde_json::to_string_pretty(&report)? + "\n")),
-        Output::Table => {
+        Format::Json => print(&(serde_json::to_string_pretty(&report)? + "\n")),
+        Format::Text => {
             let spread = report.spread().map(|spread| format!("\n{}", spread.to_text())).unwrap_or_default();
             print(&format!("{}{spread}\n{}\n", report.table().to_text(), report.remarks()))
         }

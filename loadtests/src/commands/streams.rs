@@ -8,8 +8,9 @@ use gearshift_loadtests::{
     bench::Fixture,
     driver::{ChatRequest, Endpoint, Expected, Job, streams::Streams},
     mock::Settings,
+    options::Format,
     procfs::ProcessTree,
-    system,
+    report, system,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,6 +39,9 @@ pub(crate) struct StreamsOptions {
     /// The process behind --target, whose memory is reported.
     #[arg(long, conflicts_with = "gearshift")]
     pid: Option<u32>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// What the streams go through.
@@ -72,6 +76,22 @@ struct Memory {
     rss_before_bytes: u64,
     rss_peak_bytes: u64,
     rss_after_bytes: u64,
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let mut text =
+            format!("{} of {} streams complete, {} chunks", self.complete, self.streams, self.chunks);
+        if let Some(failure) = &self.first_failure {
+            text += &format!("; {} lost, the first: {failure}", self.lost);
+        }
+        if let Some(Memory { rss_before_bytes, rss_peak_bytes, rss_after_bytes }) = self.memory {
+            let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+            let [before, peak, after] = [rss_before_bytes, rss_peak_bytes, rss_after_bytes].map(mb);
+            text += &format!("\nresident: {before} before, {peak} at the peak, {after} after");
+        }
+        text + "\n"
+    }
 }
 
 /// Opens the streams, waits for their end, and prints what became of them.
@@ -119,7 +139,7 @@ async fn hold(
             rss_after_bytes: after,
         }),
     };
-    print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+    print(&if options.output == Format::Json { report::json(&report)? } else { report.text() })?;
     if lost == 0 {
         Ok(())
     } else {

@@ -9,7 +9,7 @@ use super::DemoOptions;
 use crate::{
     Error,
     bench::{
-        free_address,
+        free_pair,
         process::{Process, command},
     },
     driver::{Endpoint, request_once},
@@ -36,7 +36,7 @@ impl Gearshift {
         scenario: &Scenario,
         engines: &[Endpoint],
     ) -> Result<Self, Error> {
-        let (listen, admin) = (free_address()?, free_address()?);
+        let [listen, admin] = free_pair()?;
         let mut text = scenario.text.clone();
         let mut replace =
             |declared: &str, actual: SocketAddr| text = text.replace(declared, &actual.to_string());
@@ -53,7 +53,7 @@ impl Gearshift {
 
     /// Starts it before engines of which nothing is known but their URLs.
     pub(super) async fn before(options: &DemoOptions, urls: &[String]) -> Result<Self, Error> {
-        let (listen, admin) = (free_address()?, free_address()?);
+        let [listen, admin] = free_pair()?;
         let backends: Vec<_> = urls.iter().map(|url| serde_json::json!({"url": url})).collect();
         let config = serde_json::json!({
             "listen": listen.to_string(), "admin": {"address": admin.to_string()}, "workers": 1, "backends": backends,

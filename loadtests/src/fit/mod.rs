@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use gearshift_config::Catalog;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use self::{
     kernels::KernelFit,
@@ -17,8 +18,9 @@ use self::{
 };
 use crate::{
     Error,
-    sim::Factors,
-    validate::silicon::{self, SiliconRow},
+    options::Format,
+    sim::{FactorTable, Factors},
+    validate::silicon::{self, SiliconReport, SiliconRow},
 };
 
 /// Options of `gearshift-loadtest fit-hardware`.
@@ -36,6 +38,16 @@ pub struct FitOptions {
     /// Where errors on the measured serving runs go, as JSON.
     #[arg(long)]
     report: Option<PathBuf>,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// What the fit found, as it is printed.
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    factors: &'a FactorTable,
+    serving: &'a SiliconReport,
 }
 
 /// GPUs of the package by their key in the catalog, where it is another.
@@ -64,6 +76,9 @@ pub fn run(options: &FitOptions) -> Result<String, Error> {
     let report = silicon::run_with(&options.rows, &table)?;
     if let Some(path) = &options.report {
         std::fs::write(path, serde_json::to_string_pretty(&report)?).map_err(Error::file(path))?;
+    }
+    if options.output == Format::Json {
+        return crate::report::json(&Found { factors: &table, serving: &report });
     }
     Ok(table::summary(&kernels, &all) + &report.table())
 }

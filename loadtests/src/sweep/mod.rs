@@ -43,7 +43,7 @@ use self::{
     index::Index,
     shard::{Shard, shards},
 };
-use crate::{Error, study::compare::parallel::each};
+use crate::{Error, options::Format, study::compare::parallel::each};
 
 /// Options of `gearshift-loadtest sweep`.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,6 +63,9 @@ pub struct SweepOptions {
     /// Threads to work on.
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }
 
 /// What all rows of a shard say of where they come from.
@@ -72,7 +75,7 @@ struct Labels {
     provenance: Arc<str>,
 }
 
-/// Runs what is not there yet, and returns a table of all there is.
+/// Runs what is not there yet, and returns a table of all there is, or `sweep.json` as it was written.
 ///
 /// # Errors
 /// Where a file cannot be read or written, or the grid names what is not there.
@@ -103,7 +106,7 @@ pub fn run(options: &SweepOptions) -> Result<String, Error> {
         let started = Instant::now();
         index.write(estimates::FILE, &estimates::rows(path)?, started.elapsed())?;
     }
-    Ok(index.table())
+    if options.output == Format::Json { crate::report::json(&index) } else { Ok(index.table()) }
 }
 
 /// Rows of one shard, in the order of its work.

@@ -74,6 +74,7 @@ fn a_second_run_goes_on_where_the_first_one_ended() {
     let path = folder.path().join("grid.json");
     std::fs::write(&path, serde_json::to_string(&tiny()).unwrap()).unwrap();
     let options = SweepOptions {
+        output: Format::Text,
         out: folder.path().join("rows"),
         grid: Some(path),
         datasets: vec!["simulated_engines".into()],
@@ -88,4 +89,6 @@ fn a_second_run_goes_on_where_the_first_one_ended() {
     assert_eq!(written("simulated_engines-named-0.parquet"), before);
     assert!(options.out.join("simulated_engines-knobs-0.parquet").exists());
     assert_eq!(first.lines().count(), second.lines().count());
+    let told = run(&SweepOptions { output: Format::Json, ..options.clone() }).unwrap();
+    assert_eq!(told, std::fs::read_to_string(options.out.join("sweep.json")).unwrap());
 }

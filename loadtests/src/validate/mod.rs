@@ -28,6 +28,9 @@ pub async fn run(options: &ValidateOptions) -> Result<String, Error> {
     if let Some(path) = &options.save {
         cpu::outcome::write(path, &measurement)?;
     }
+    if options.measure_only && options.output == Format::Json {
+        return crate::report::json(&measurement);
+    }
     if options.measure_only {
         return Ok(format!("measured; kept in {}\n", options.kept.display()));
     }

@@ -61,7 +61,7 @@ fn streams_are_counted_and_memory_is_reported() {
     let stub = Stub::start();
     let pid = stub.child.id().to_string();
     let arguments = ["streams", "--target", &stub.url, "--mock", &stub.url, "--pid", &pid];
-    let shape = ["--count", "300", "--chunks", "4", "--interval-ms", "50"];
+    let shape = ["--count", "300", "--chunks", "4", "--interval-ms", "50", "--output", "json"];
     let output = loadtest(&[&arguments[..], &shape].concat()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -127,12 +127,14 @@ fn what_cannot_be_run_says_why() {
 #[test]
 fn lost_streams_fail_the_command() {
     let stub = Stub::start();
-    let output =
-        loadtest(&["streams", "--target", &stub.url, "--count", "3", "--chunks", "999"]).output().unwrap();
+    let arguments = ["streams", "--target", &stub.url, "--count", "3", "--chunks", "999", "--output"];
+    let output = loadtest(&[&arguments[..], &["json"]].concat()).output().unwrap();
     assert!(!output.status.success());
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["lost"], 3);
     assert!(String::from_utf8_lossy(&output.stderr).contains("3 of 3 streams were lost"));
+    let output = loadtest(&[&arguments[..], &["text"]].concat()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("0 of 3 streams complete, 0 chunks; 3 lost"));
 }
 
 #[test]
@@ -229,8 +231,17 @@ fn the_command_line_explains_itself() {
     ] {
         assert_eq!(told(arguments).0, Some(code), "{arguments:?}");
     }
-    for name in ["bench", "collect", "demo", "loop", "route", "run", "validate"] {
-        assert!(told(&[name, "--help"]).1.contains("--output <"), "{name} prints no JSON");
+    let listed = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 12, "{help}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let (code, help) = told(&[name, "--help"]);
+        let shown = help.contains(&format!("Examples:\n  gearshift-loadtest {name}"));
+        assert!(code == Some(0) && shown, "{name} has no example: {help}");
+        // Servers say where they listen; the last two write for shells and man.
+        let reports = !["mock", "engine", "engines", "completions", "man"].contains(&name);
+        assert_eq!(help.contains("--output <OUTPUT>"), reports, "{name} prints no JSON");
     }
     assert!(told(&["completions", "bash"]).1.contains("fit-hardware"));
     assert!(told(&["man"]).1.contains(".TH gearshift-loadtest 1"));

@@ -170,10 +170,13 @@ pub(super) const LIVE: &[Column] = &[
     optional(
         "ended",
         Kind::Text,
-        "`ok`, `client_error`, `upstream_error`, `cut`, `cancelled`; times are of `ok` alone",
+        "`ok`, `client_error`, `upstream_error`, `cut`, `cancelled`; `ttft_s`, `tpot_s` and `e2e_s` are of `ok` alone",
         |row| of(row, |live| Cell::from(live.ended.word())),
     ),
-    optional("status", Kind::Whole, "HTTP status of the answer", |row| {
+    optional("ended_after_s", Kind::Number, "From the decision to that end, whatever it was, s", |row| {
+        of(row, |live| Cell::from(live.ended_after_s))
+    }),
+    optional("status", Kind::Whole, "HTTP status of the backend's answer; NULL where none came", |row| {
         of(row, |live| Cell::from(live.status))
     }),
     optional("engine_prompt_tokens", Kind::Number, "Prompt tokens by the engine's count", |row| {

@@ -28,7 +28,8 @@ pub(super) fn live(cells: &impl Cells) -> Result<Option<Live>, BadCell> {
         prediction: prediction(cells)?,
         candidates: candidates(cells)?,
         ended: word(cells, "ended")?,
-        status: whole(cells, "status")?,
+        ended_after_s: number_or(cells, "ended_after_s")?,
+        status: whole_or(cells, "status")?,
         prompt_tokens: number_or(cells, "engine_prompt_tokens")?,
         output_tokens: number_or(cells, "engine_output_tokens")?,
     }))

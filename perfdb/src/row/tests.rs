@@ -55,7 +55,6 @@ fn every_required_column_is_required_and_no_other() {
             "prior_tpot_s",
             "prior_e2e_s",
             "ended",
-            "status",
         ];
         let needed = column.required || goes_with.contains(&column.name);
         assert_eq!(without.is_err(), needed, "{}", column.name);

@@ -1,7 +1,7 @@
 use object_store::memory::InMemory;
 
 use super::*;
-use crate::{example, open};
+use crate::{example, open, to_parquet};
 
 const NOW: u64 = 1_780_000_000_123;
 
@@ -18,15 +18,13 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_flush_is_a_file_and_nothing_else_is_left() {
+async fn each_file_has_a_name_of_its_own_and_nothing_else_is_left() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path().join("rows").to_str().unwrap()).unwrap();
     let mut writer = writer(&store, "a.1");
-    assert_eq!(writer.flush(NOW).await.unwrap(), None);
-    for now in [NOW, NOW, NOW + 5] {
-        example::rows().into_iter().for_each(|row| writer.push(row));
-        assert_eq!(writer.buffered(), example::rows().len());
-        writer.flush(now).await.unwrap();
+    let rows = example::rows();
+    for (rows, now) in [(&rows[..1], NOW), (&rows[..2], NOW), (&rows[1..], NOW + 5)] {
+        writer.put(to_parquet(rows).unwrap(), now).await.unwrap();
     }
     let names = names(&directory.path().join("rows"));
     let wanted = ["123-000000", "123-000001", "128-000002"].map(|end| format!("a.1-1780000000{end}.parquet"));
@@ -39,33 +37,42 @@ async fn each_flush_is_a_file_and_nothing_else_is_left() {
 async fn writers_of_one_name_do_not_overwrite_each_other() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let mut paths = Vec::new();
-    for _restart in 0..3 {
-        let mut writer = writer(&store, "a");
-        example::rows().into_iter().for_each(|row| writer.push(row));
-        paths.extend(writer.flush(NOW).await.unwrap());
+    for file in ["one", "two", "three"] {
+        paths.push(writer(&store, "a").put(file.into(), NOW).await.unwrap());
     }
     paths.dedup();
     assert_eq!(paths.len(), 3);
 }
 
 #[tokio::test]
-async fn rows_survive_a_store_that_fails_and_do_not_grow_without_bound() {
+async fn what_was_written_and_is_tried_again_is_there_once() {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path().join("rows").to_str().unwrap()).unwrap();
-    let row = example::rows().remove(0);
-    let mut writer = writer(&store, "a").with_capacity(2);
-    for _ in 0..3 {
-        writer.push(row.clone());
+    let store = open(directory.path().to_str().unwrap()).unwrap();
+    let mut first = writer(&store, "a");
+    let path = first.put("rows".into(), NOW).await.unwrap();
+    // The answer was lost: whoever opens the store anew tries under the same name.
+    let mut again = writer(&store, "a");
+    assert_eq!(again.put("rows".into(), NOW).await.unwrap(), path);
+    let next = again.put("more".into(), NOW).await.unwrap();
+    assert!(next > path, "names go up");
+    assert_eq!(names(directory.path()).len(), 2);
+}
+
+/// Each file of rows has the time of its first try.
+#[tokio::test]
+async fn a_file_whose_answer_was_lost_is_found_by_a_writer_that_was_opened_again() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let mut writer = writer(&store, "a");
+    for (number, file) in ["one", "two"].into_iter().enumerate() {
+        writer.put(file.into(), NOW + number as u64).await.unwrap();
     }
-    assert_eq!((writer.buffered(), writer.dropped()), (2, 1));
-    // A file where the directory was.
-    std::fs::remove_dir_all(directory.path().join("rows")).unwrap();
-    std::fs::write(directory.path().join("rows"), "").unwrap();
-    writer.flush(NOW).await.unwrap_err();
-    assert_eq!(writer.buffered(), 2);
-    std::fs::remove_file(directory.path().join("rows")).unwrap();
-    assert!(writer.flush(NOW).await.unwrap().is_some());
-    assert_eq!(writer.buffered(), 0);
+    // Taken, and not said.
+    let taken = Path::from(format!("a-{:013}-000002.parquet", NOW + 2));
+    store.put(&taken, "three".into()).await.unwrap();
+    writer.reopen(Arc::clone(&store));
+    assert_eq!(writer.put("three".into(), NOW + 2).await.unwrap(), taken);
+    let next = writer.put("four".into(), NOW + 3).await.unwrap();
+    assert!(next.as_ref().ends_with("-000003.parquet"), "{next}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use gearshift_selector::{LoadOptions, OnnxRuntime};
 use tokio::{
     sync::{mpsc, oneshot},
+    task::{JoinHandle, spawn_blocking},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ pub struct Keeper {
     trial: Option<Arc<Shadow>>,
     /// Held until no request has them any more, so that no request core has to take sessions down.
     retired: Vec<Arc<Learner>>,
+    /// The history, on its way to the disk.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -88,8 +91,8 @@ impl Keeper {
     ) -> Self {
         let pin = Pin::of(&settings.folder);
         let plan = Plan::new(pin.read());
-        let (active, trial, retired) = (None, None, Vec::new());
-        Self { settings, runtime, live, metrics, state, changes, plan, pin, active, trial, retired }
+        let (active, trial, retired, writing) = (None, None, Vec::new(), None);
+        Self { settings, runtime, live, metrics, state, changes, plan, pin, active, trial, retired, writing }
     }
 
     /// Follows the folder and operators until told to end.
@@ -153,7 +156,7 @@ impl Keeper {
     /// Not on this thread: a network file system may take its time.
     async fn look(&self) -> Vec<Found> {
         let folder = self.settings.folder.clone();
-        let scanned = tokio::task::spawn_blocking(move || shelf::scan(&folder)).await;
+        let scanned = spawn_blocking(move || shelf::scan(&folder)).await;
         scanned.map_err(std::io::Error::other).flatten().unwrap_or_else(|error| {
             tracing::warn!(folder = %self.settings.folder.display(), %error, "the folder of bundles cannot be read");
             Vec::new()
@@ -234,14 +237,34 @@ impl Keeper {
     }
 
     /// Waits until requests see what is active and what is on trial.
-    async fn publish(&self) {
+    async fn publish(&mut self) {
         let learners = Learners { active: self.active.clone(), shadow: self.trial.clone() };
-        self.state.decides(&learners);
+        let news = self.state.decides(&learners);
         let (done, seen) = oneshot::channel();
         // Nobody listens, or answers, only when the process ends.
-        if self.changes.send(Change { learners, done }).await.is_ok() {
+        let told = self.changes.send(Change { learners, done }).await.is_ok();
+        if news {
+            self.write_history().await;
+        }
+        if told {
             let _ = seen.await;
         }
+    }
+
+    /// Begins to, once what was begun before is done: the older must not be written last. The end of the process waits for it.
+    async fn write_history(&mut self) {
+        if let Some(before) = self.writing.take() {
+            let _ = before.await;
+        }
+        let state = self.state.clone();
+        self.writing = Some(spawn_blocking(move || state.keep_history()));
+    }
+
+    /// A disk may take its time, as in [`look`](Self::look).
+    async fn keep_pin(&self, wish: Option<String>) {
+        let pin = self.pin.clone();
+        // What goes wrong is in the log.
+        let _ = spawn_blocking(move || pin.keep(wish.as_deref())).await;
     }
 
     async fn fulfil(&mut self, wish: Wish) -> Result<String, String> {
@@ -259,11 +282,11 @@ impl Keeper {
         while self.step(true).await {}
         let active = self.plan.active().map(|active| active.name.clone());
         let Some(wanted) = wanted else {
-            self.pin.keep(None);
+            self.keep_pin(None).await;
             return active.ok_or_else(|| "there is no bundle that can be used".to_owned());
         };
         if active.as_ref() == Some(&wanted) {
-            self.pin.keep(Some(&wanted));
+            self.keep_pin(Some(wanted.clone())).await;
             return Ok(wanted);
         }
         // The wish cannot be met, so the one before stands.

@@ -7,6 +7,7 @@
 //! ```
 
 mod faults;
+mod history;
 pub mod keeper;
 mod load;
 mod pin;
@@ -27,7 +28,7 @@ pub use faults::{Failing, Faults};
 pub use shadow::Shadow;
 
 use self::keeper::{Asked, Change, Keeper, Settings};
-use crate::worker::Shared;
+use crate::{clock, worker::Shared};
 
 /// The bundles of a snapshot.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +88,8 @@ impl Bundles {
             None => Some(NO_RUNTIME),
             Some(_) => (!config.learner.enabled).then_some(SWITCHED_OFF),
         };
-        let state = state::State::new(version, off);
+        let history = history::History::of(&config.paths.models, clock::unix_seconds());
+        let state = state::State::new(version, off, history);
         let (to_control, changes) = mpsc::channel(1);
         let (wishes, asked) = mpsc::channel(1);
         if let Some(runtime) = runtime.filter(|_| off.is_none()) {

@@ -74,16 +74,14 @@ fn is_bundle(directory: &Path) -> bool {
 
 /// What a directory says of itself.
 pub fn look(directory: &Path) -> Found {
+    // First of all: of a directory that changes meanwhile, what is read after may be newer than this, so that it is read once more. The
+    // other way about, something old would pass for the new.
+    let fingerprint = fingerprint(directory);
     let manifest = fs::read(directory.join(MANIFEST))
         .map_err(|error| format!("{MANIFEST}: {error}"))
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| format!("{MANIFEST}: {error}")))
         .and_then(dated);
-    Found {
-        directory: directory.to_owned(),
-        name: name(directory),
-        fingerprint: fingerprint(directory),
-        manifest,
-    }
+    Found { directory: directory.to_owned(), name: name(directory), fingerprint, manifest }
 }
 
 /// Times are compared as text, so they must be written alike.
@@ -119,6 +117,8 @@ fn fingerprint(directory: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn bundle(folder: &Path, name: &str, created: &str) -> PathBuf {
@@ -134,6 +134,32 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         scan(folder).unwrap().into_iter().map(|found| found.name).collect()
+    }
+
+    #[test]
+    fn what_changes_while_it_is_looked_at_is_never_taken_for_newer_than_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        bundle(folder.path(), "..v1", "2026-11-01T00:00:00Z");
+        bundle(folder.path(), "..v2", "2026-11-02T00:00:00Z");
+        fs::create_dir(at("one")).unwrap();
+        symlink("../..data/manifest.json", at("one/manifest.json")).unwrap();
+        let swap = |to: &str| {
+            symlink(to, at("..data_tmp")).unwrap();
+            fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        };
+        swap("..v2");
+        let newer = look(&at("one")).fingerprint;
+        for _ in 0..300 {
+            swap("..v1");
+            std::thread::scope(|scope| {
+                let swapped = scope.spawn(|| swap("..v2"));
+                while !swapped.is_finished() {
+                    let found = look(&at("one"));
+                    assert!(found.fingerprint != newer || found.created() == "2026-11-02T00:00:00Z");
+                }
+            });
+        }
     }
 
     #[test]
@@ -185,10 +211,10 @@ mod tests {
         bundle(&hidden, "v1", "2026-01-01T00:00:00Z");
         bundle(&hidden, "v2", "2026-01-01T00:00:00Z");
         let link = folder.path().join("current");
-        std::os::unix::fs::symlink(hidden.join("v1"), &link).unwrap();
+        symlink(hidden.join("v1"), &link).unwrap();
         let before = scan(folder.path()).unwrap();
         fs::remove_file(&link).unwrap();
-        std::os::unix::fs::symlink(hidden.join("v2"), &link).unwrap();
+        symlink(hidden.join("v2"), &link).unwrap();
         let after = scan(folder.path()).unwrap();
         assert_eq!((before[0].name.as_str(), after[0].name.as_str()), ("current", "current"));
         assert_ne!(before[0].fingerprint, after[0].fingerprint);

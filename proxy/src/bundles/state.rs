@@ -6,11 +6,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Learner, Learners, Shadow, plan::Plan, shelf::Found};
+use super::{Learner, Learners, Shadow, history::History, plan::Plan, shelf::Found};
 use crate::clock::unix_seconds;
-
-/// Changes of what decides that are remembered.
-const REMEMBERED: usize = 32;
 
 /// The folder and the active bundle, as last seen.
 #[derive(Debug, Default)]
@@ -22,18 +19,7 @@ pub struct State {
     shadow: ArcSwapOption<Shadow>,
     listed: ArcSwap<Vec<Listed>>,
     pinned: ArcSwapOption<String>,
-    history: ArcSwap<Vec<Turn>>,
-}
-
-/// From when on a bundle decided.
-#[derive(Debug, Clone, Serialize)]
-struct Turn {
-    /// Seconds since 1970.
-    at: u64,
-    /// `None` where none did.
-    bundle: Option<String>,
-    /// When it was made: the name may be another one's later.
-    created: Option<String>,
+    history: History,
 }
 
 /// One bundle of the list.
@@ -68,9 +54,9 @@ pub enum Status {
 
 impl State {
     /// Before anything was looked at. `runtime` is ONNX Runtime's version, where it is loaded; `off` says why bundles are
-    /// not used.
-    pub fn new(runtime: Option<String>, off: Option<&'static str>) -> Arc<Self> {
-        Arc::new(Self { runtime, off, ..Self::default() })
+    /// not used; `history` is what is known of before.
+    pub(super) fn new(runtime: Option<String>, off: Option<&'static str>, history: History) -> Arc<Self> {
+        Arc::new(Self { runtime, off, history, ..Self::default() })
     }
 
     /// Takes in what lies in the folder.
@@ -79,22 +65,21 @@ impl State {
         self.pinned.store(plan.pinned().map(|name| Arc::new(name.to_owned())));
     }
 
-    /// These decide, and are on trial, from now on.
-    pub fn decides(&self, learners: &Learners) {
+    /// These decide, and are on trial, from now on. Whether that is news for the history, which is to be written then.
+    pub fn decides(&self, learners: &Learners) -> bool {
         let version = |learner: &Option<Arc<Learner>>| learner.as_ref().map(|it| it.version.clone());
-        if version(&self.active.load_full()) != version(&learners.active) {
-            let version = version(&learners.active);
-            let turn = Turn {
-                at: unix_seconds(),
-                bundle: version.as_ref().map(|it| it.name.clone()),
-                created: version.map(|it| it.created),
-            };
-            let before = self.history.load();
-            let kept = before.iter().skip((before.len() + 1).saturating_sub(REMEMBERED)).cloned();
-            self.history.store(Arc::new(kept.chain([turn]).collect()));
+        let news = version(&self.active.load_full()) != version(&learners.active);
+        if news {
+            self.history.decides(learners.active.as_ref().map(|it| &it.version), unix_seconds());
         }
         self.active.store(learners.active.clone());
         self.shadow.store(learners.shadow.clone());
+        news
+    }
+
+    /// Writes down which bundle decided from when on, and waits for the disk. One call after the other.
+    pub fn keep_history(&self) {
+        self.history.keep();
     }
 
     /// Why bundles are not used.
@@ -128,7 +113,7 @@ impl State {
             "active": active,
             "shadow": shadow,
             "pinned": self.pinned.load().as_deref(),
-            "history": self.history.load().as_ref(),
+            "history": self.history.turns(),
             "bundles": self.listed.load().as_ref(),
         })
     }

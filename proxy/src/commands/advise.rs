@@ -1,14 +1,18 @@
 //! `gearshift advise`: which profile to start an engine in.
 
+mod drafts;
 mod facts;
 mod learned;
 mod show;
 mod workload;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
-use gearshift_config::{Knobs, Objective, Slo};
+use gearshift_config::{Knobs, Objective, Slo, Speculative};
 use gearshift_selector::{
     Software,
     advise::{Advice, Question, advise},
@@ -22,6 +26,8 @@ use crate::Output;
 const ROUNDS: usize = 12;
 /// More requests at once than this are no steady state: the engine falls behind.
 const MOST_CONCURRENT: f64 = 8192.0;
+/// The bundle that is asked where none is named.
+const USUAL_BUNDLE: &str = "models/default";
 
 #[derive(Debug, Args)]
 pub(crate) struct Command {
@@ -41,9 +47,18 @@ pub(crate) struct Command {
     /// Look at profiles too that change the model's outputs: FP8 weights or KV cache.
     #[arg(long)]
     allow_lossy: bool,
-    /// A bundle whose meta-learner corrects the prior.
+    /// A way to draft that there is for this model, looked at beside none: mtp, ngram, eagle3=MODEL, …. May be repeated.
+    #[arg(long, value_name = "METHOD[=MODEL]", value_parser = drafts::way)]
+    speculate: Vec<Speculative>,
+    /// The version of vLLM that will run, such as 0.32.0: newer software is faster.
+    #[arg(long, value_name = "VERSION", value_parser = software)]
+    vllm: Option<Software>,
+    /// A bundle whose meta-learner corrects the prior; models/default where it is there.
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    /// Ask no bundle: by the prior alone.
+    #[arg(long, conflicts_with = "bundle")]
+    no_bundle: bool,
     /// ONNX Runtime's shared library, which a bundle needs.
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     onnxruntime: Option<PathBuf>,
@@ -84,6 +99,8 @@ struct Answer {
     rate: Option<f64>,
     /// Whether a learner had a say, in words.
     by: String,
+    /// What no number here says, where there is such.
+    caveat: Option<String>,
     profiles: Vec<Advice>,
 }
 
@@ -113,9 +130,10 @@ pub(crate) fn run(command: &Command) -> Result<String, String> {
 fn answer(command: &Command) -> Result<Answer, String> {
     let facts = command.facts.resolve()?;
     let (mut closed_loop, rate) = command.workload.resolve()?;
-    let mut learned = match &command.bundle {
-        Some(directory) => Some(Learned::open(directory, command.onnxruntime.as_deref())?),
-        None => None,
+    let asked = asked(command)?;
+    let (mut learned, silent) = match asked {
+        Ok(learned) => (Some(learned), String::new()),
+        Err(why) => (None, why),
     };
     let tokens = closed_loop.prompt_tokens + closed_loop.output_tokens;
     if tokens > f64::from(facts.model.context) {
@@ -129,11 +147,12 @@ fn answer(command: &Command) -> Result<Answer, String> {
         model: facts.model,
         hardware: facts.hardware,
         count: facts.count,
-        software: Software::default(),
+        software: command.vllm.unwrap_or_default(),
         workload: closed_loop,
         objective: command.objective.into(),
         slo: Slo { ttft: command.ttft, tpot: command.tpot, e2e: None },
         allow_lossy: command.allow_lossy,
+        drafts: command.speculate.clone(),
         fixed: Knobs::default(),
         factors: learned.as_ref().map(Learned::factors).unwrap_or_default(),
         level: learned.as_ref().and_then(Learned::level),
@@ -145,11 +164,34 @@ fn answer(command: &Command) -> Result<Answer, String> {
             (question, profiles)
         }
     };
-    let by = learned.map_or_else(
-        || "by the prior alone; --bundle DIR asks a meta-learner too".to_owned(),
-        |learned| learned.say(&profiles),
-    );
-    Ok(Answer { served: facts.served, hardware: facts.hardware_name, question, rate, by, profiles })
+    let caveat = drafts::caveat(&command.speculate, learned.is_some());
+    let by = learned.map_or_else(|| format!("by the prior alone{silent}"), |learned| learned.say(&profiles));
+    Ok(Answer { served: facts.served, hardware: facts.hardware_name, question, rate, by, caveat, profiles })
+}
+
+/// The meta-learner, or in words why there is none. A bundle that is named has to work; the one that lies there may not.
+fn asked(command: &Command) -> Result<Result<Learned, String>, String> {
+    let library = command.onnxruntime.as_deref();
+    if let Some(directory) = &command.bundle {
+        return Learned::open(directory, library).map(Ok);
+    }
+    if command.no_bundle {
+        return Ok(Err(String::new()));
+    }
+    let directory = Path::new(USUAL_BUNDLE);
+    if !directory.is_dir() {
+        return Ok(Err("; --bundle DIR asks a meta-learner too".to_owned()));
+    }
+    Ok(Learned::open(directory, library).map_err(|why| format!("; not by {USUAL_BUNDLE}: {why}")))
+}
+
+/// vLLM of a version.
+fn software(version: &str) -> Result<Software, String> {
+    let software = Software::vllm(version);
+    if software.months.is_none() {
+        return Err(format!("{version:?} is no version of vLLM, such as 0.32.0"));
+    }
+    Ok(software)
 }
 
 fn ask(question: &Question, learned: Option<&mut Learned>) -> Result<Vec<Advice>, String> {

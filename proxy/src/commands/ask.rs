@@ -17,10 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Admin {
     /// Its admin listener; http://127.0.0.1:9090 where a running Gearshift is needed and none is named.
-    #[arg(long = "admin", value_name = "URL")]
+    #[arg(long = "admin", value_name = "URL", global = true)]
     pub(in crate::commands) url: Option<String>,
     /// Its admin token.
-    #[arg(long, value_name = "TOKEN", env = "GEARSHIFT_ADMIN_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN", env = "GEARSHIFT_ADMIN_TOKEN", hide_env_values = true, global = true)]
     pub(in crate::commands) token: Option<String>,
 }
 

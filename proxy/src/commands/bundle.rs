@@ -8,17 +8,18 @@ use std::{
 };
 
 use clap::Subcommand;
-use gearshift_proxy::bundles::shelf;
+use gearshift_proxy::{bundles::shelf, percent::encoded};
 use gearshift_selector::{Bundle, LoadOptions, OnnxRuntime};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::ask::{Admin, ask};
-use crate::Output;
+use crate::{Output, examples};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Load a bundle as `serve` would, and say what is wrong with it or what it costs.
+    #[command(after_help = examples::BUNDLE_VERIFY)]
     Verify {
         /// The bundle's directory.
         directory: PathBuf,
@@ -33,12 +34,14 @@ pub(crate) enum Command {
         output: Output,
     },
     /// Say which numbers a bundle's graphs are given and must say, in order, and their hash: for making one elsewhere.
+    #[command(after_help = examples::BUNDLE_SCHEMA)]
     Schema {
         /// How it is written.
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
     /// List the bundles of a folder, newest first; with --admin, as a running Gearshift sees them.
+    #[command(after_help = examples::BUNDLE_LIST)]
     List {
         /// The folder that bundles are dropped into.
         #[arg(default_value = "models")]
@@ -50,19 +53,31 @@ pub(crate) enum Command {
         admin: Admin,
     },
     /// Make a running Gearshift use this bundle and no other, also after a restart.
+    #[command(after_help = examples::BUNDLE_ACTIVATE)]
     Activate {
         /// The bundle's directory name.
         id: String,
+        /// How the answer is written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
         #[command(flatten)]
         admin: Admin,
     },
     /// Make a running Gearshift use the bundle that was active before, and no other.
+    #[command(after_help = examples::BUNDLE_ROLLBACK)]
     Rollback {
+        /// How the answer is written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
         #[command(flatten)]
         admin: Admin,
     },
     /// Make a running Gearshift follow the newest bundle again.
+    #[command(after_help = examples::BUNDLE_NEWEST)]
     Newest {
+        /// How the answer is written.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
         #[command(flatten)]
         admin: Admin,
     },
@@ -86,9 +101,11 @@ pub(crate) fn run(command: Command) -> Result<String, String> {
                 Output::Text => seen(&view),
             })
         }
-        Command::Activate { id, admin } => activated(&admin, &format!("/bundles/{id}/activate")),
-        Command::Rollback { admin } => activated(&admin, "/bundles/rollback"),
-        Command::Newest { admin } => activated(&admin, "/bundles/newest"),
+        Command::Activate { id, output, admin } => {
+            activated(&admin, &format!("/bundles/{}/activate", encoded(&id)), output)
+        }
+        Command::Rollback { output, admin } => activated(&admin, "/bundles/rollback", output),
+        Command::Newest { output, admin } => activated(&admin, "/bundles/newest", output),
     }
 }
 
@@ -191,7 +208,10 @@ fn seen(view: &Value) -> String {
     if lines.is_empty() { "no bundles".to_owned() } else { lines.join("\n") }
 }
 
-fn activated(admin: &Admin, path: &str) -> Result<String, String> {
+fn activated(admin: &Admin, path: &str, output: Output) -> Result<String, String> {
     let answer = ask(admin, Method::POST, path)?;
-    Ok(format!("active: {}", answer["active"].as_str().unwrap_or("none")))
+    Ok(match output {
+        Output::Json => answer.to_string(),
+        Output::Text => format!("active: {}", answer["active"].as_str().unwrap_or("none")),
+    })
 }

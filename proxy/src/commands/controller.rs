@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::ask::{Admin, ask, ask_with, items};
-use crate::Output;
+use crate::{Output, examples};
 
 /// `gearshift shift`.
 #[derive(Debug, Args)]
@@ -39,10 +39,13 @@ pub(crate) struct Command {
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum Verb {
     /// Profiles, switches under way, what is planned, what was done: what is shown where no verb stands.
+    #[command(after_help = examples::CONTROLLER_STATUS)]
     Status,
     /// No planned switches until told otherwise, also after a restart; those under way are finished.
+    #[command(after_help = examples::CONTROLLER_PAUSE)]
     Pause,
     /// Planned switches again.
+    #[command(after_help = examples::CONTROLLER_RESUME)]
     Resume,
 }
 

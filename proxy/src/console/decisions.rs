@@ -64,6 +64,22 @@ fn candidate(entrant: &Entrant, decided: &Decided) -> Value {
             "tpot_s": known(entrant.tpot_s),
             "e2e_s": known(entrant.e2e_s),
         },
+        // What the score is made from, beside what is predicted.
+        "priced_s": known(entrant.imposed_s),
+        "recent_failures": known(entrant.failures),
+        "cost_usd": known(entrant.cost_usd),
+        "energy_j": known(entrant.energy_j),
+        // What the prediction is made from: the prior at this load, the learner's factors on it, and calibration for the rest.
+        "prior": {"ttft_s": known(entrant.prior_ttft_s), "tpot_s": known(entrant.prior_tpot_s)},
+        "learned": entrant.learned,
+        "load": entrant.load.map(|load| json!({
+            "sequences": load.sequences,
+            "decoding": load.decoding,
+            "prefill_tokens": load.prefill_tokens,
+            "decode_tokens": load.decode_tokens,
+            "context_tokens": load.context_tokens,
+            "age_s": entrant.load_age_s,
+        })),
         "sequences_in_flight": entrant.load.map(|load| load.sequences),
     })
 }

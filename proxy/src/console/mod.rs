@@ -3,7 +3,8 @@
 //! ```text
 //! /console/        page, scripts and style: files of this binary, without data
 //! /events          server-sent events: fleet, decisions, workload, controller, bundles, configuration
-//! /decisions       the last decisions;  /decisions/ID  one of them, with the candidates it was made among
+//! /decisions       the last decisions;  /decisions/ID  one of them, with the candidates it was made among;
+//!                  ?attempt=N&at_ms=T  which, of several attempts and requests with that id
 //! ```
 //!
 //! Everything is read from what the request cores leave behind; nothing here is seen by a request.

@@ -1,5 +1,6 @@
 //! The listener for operators: metrics, liveness, readiness, and the state of fleet and configuration.
 
+mod door;
 mod seen;
 mod shifting;
 
@@ -21,13 +22,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::{door::Door, seen::Which};
 use crate::{
     bundles::{self, keeper::Wish},
     clock,
     console::{self, Broadcast, Events},
     controller,
     fleet::Roster,
-    listing, live,
+    listing, live, percent,
     worker::Shared,
 };
 
@@ -160,7 +162,10 @@ impl State {
             "/decisions" => listing::json(StatusCode::OK, &self.decisions()),
             "/workload" => listing::json(StatusCode::OK, &self.workload()),
             _ => match path.strip_prefix("/decisions/") {
-                Some(id) => self.decision(id),
+                Some(id) => {
+                    let which = Which::of(request.uri().query().unwrap_or_default());
+                    self.decision(&percent::decoded(id), which)
+                }
                 None => plain(StatusCode::NOT_FOUND, PLACES),
             },
         }
@@ -171,11 +176,12 @@ impl State {
         if let Some(refusal) = self.refusal(request.headers()) {
             return refusal;
         }
-        let path = request.uri().path().trim_start_matches("/bundles/");
+        let path = request.uri().path();
+        let path = path.strip_prefix("/bundles/").unwrap_or(path);
         let wish = match path.split_once('/') {
             None if path == "rollback" => Wish::RollBack,
             None if path == "newest" => Wish::Newest,
-            Some((id, "activate")) if !id.is_empty() => Wish::Activate(id.to_owned()),
+            Some((id, "activate")) if !id.is_empty() => Wish::Activate(percent::decoded(id)),
             _ => {
                 return plain(
                     StatusCode::NOT_FOUND,
@@ -213,10 +219,15 @@ impl State {
         named.then(|| plain(StatusCode::FORBIDDEN, NAMED))
     }
 
-    /// Whether a page of this listener asks.
+    /// Whether a page of this listener asks. Where TLS ends before it, at an ingress, the page came by `https`.
     fn own(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host))
+        let host =
+            headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
+        let named = origin
+            .to_str()
+            .ok()
+            .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
+        host.is_some() && named == host
     }
 
     fn allowed(&self, headers: &HeaderMap) -> bool {
@@ -338,6 +349,8 @@ pub async fn bind(admin: &Admin) -> io::Result<TcpListener> {
 /// Answers operators until told to end. Runs on a `LocalSet`.
 pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationToken) {
     let events = seen::broadcast(state.clone(), MOST_READERS);
+    let door = state.shared.metrics.operators.clone();
+    let door = Door::new(door.connections, door.refused);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -351,16 +364,22 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, end: CancellationTo
                 continue;
             }
         };
+        let Some((stream, inside)) = door.enter(stream) else { continue };
         let (state, events) = (state.clone(), events.clone());
         // An operator's connection may end with the process.
         tokio::task::spawn_local(async move {
-            let service = service_fn(move |request| {
+            let service = service_fn(|request| {
+                inside.asks();
                 let (state, events) = (state.clone(), events.clone());
                 async move { Ok::<_, Infallible>(state.respond(&events, request).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-            if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+            let served = tokio::select! {
+                served = http.serve_connection(TokioIo::new(stream), service) => served,
+                () = inside.shown_out() => return,
+            };
+            if let Err(error) = served {
                 tracing::debug!(%error, "an admin connection ended");
             }
         });

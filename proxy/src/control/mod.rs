@@ -5,10 +5,13 @@ pub mod admin;
 pub mod signals;
 pub mod watch;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use gearshift_config::{AccessLog, Config, Observations, RouteId, Telemetry, Tracing};
-use tokio::sync::{mpsc, watch as channel};
+use tokio::{
+    sync::{mpsc, watch as channel},
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{signals::Signals, watch::FileWatch};
@@ -38,7 +41,13 @@ pub struct Control {
     shared: Arc<Shared>,
     state: Arc<admin::State>,
     learners: Learners,
+    /// Held until no request has them any more: one whose body was long under way may be the first of its route, and makes metrics
+    /// that the route had none of when it left.
+    retired: Vec<Arc<Snapshot>>,
 }
+
+/// How often retired snapshots are looked at: as often as idle cores let go of theirs.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// What the control runtime follows.
 pub struct Followed {
@@ -71,7 +80,8 @@ impl Control {
         let learners = Learners::default();
         let written = configs.borrow().clone();
         let config = gears.apply(&written);
-        Self { path, file, written, config, gears, configs, builder, fleet, shared, state, learners }
+        let retired = Vec::new();
+        Self { path, file, written, config, gears, configs, builder, fleet, shared, state, learners, retired }
     }
 
     /// Follows file, fleet, bundles and signals until told to end; then cancels `stop`, and `abort` at the second word.
@@ -83,12 +93,15 @@ impl Control {
         abort: CancellationToken,
     ) {
         let mut news = self.fleet.changes();
+        let mut let_go = interval(LET_GO);
+        let_go.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.file.changed() => self.reload(),
                 _ = news.changed() => self.rebuild(),
                 Some(change) = followed.bundles.recv() => self.learn(change),
                 Some(change) = followed.gears.recv() => self.shift(change),
+                _ = let_go.tick(), if !self.retired.is_empty() => self.let_go(),
                 signal = signals.next() => match signal {
                     signals::Signal::Reload => self.reload(),
                     signals::Signal::End => break,
@@ -151,16 +164,22 @@ impl Control {
         Ok(())
     }
 
-    /// Puts backends into other gears.
+    /// Puts a backend into another gear; where that cannot be, all stay as they are.
     fn shift(&mut self, change: controller::Change) {
-        let before = std::mem::replace(&mut self.gears, change.gears);
-        if let Err(error) = self.apply(self.written.clone()) {
-            tracing::error!(%error, "the backends' profiles cannot be taken over");
-            self.gears = before;
+        let mut gears = self.gears.clone();
+        let taken = if gears.set(&change.backend, change.gear) { self.take_gears(gears) } else { Ok(()) };
+        // Whoever asked may have ended.
+        let _ = change.done.send(taken.map_err(|error| error.to_string()));
+    }
+
+    fn take_gears(&mut self, gears: Gears) -> Result<(), FleetError> {
+        let before = std::mem::replace(&mut self.gears, gears);
+        let taken = self.apply(self.written.clone());
+        match &taken {
+            Ok(()) => self.state.shifted(self.config.clone()),
+            Err(_) => self.gears = before,
         }
-        self.state.shifted(self.config.clone());
-        // The controller may have ended.
-        let _ = change.done.send(());
+        taken
     }
 
     /// Takes over a bundle, or what is on trial.
@@ -178,14 +197,29 @@ impl Control {
         let old = self.shared.live.load_full();
         self.shared.swap(snapshot);
         forget_what_left(&self.shared.metrics, &old, &self.shared.live.load());
+        self.retired.push(old);
+        self.let_go();
+    }
+
+    /// Lets go of snapshots that nobody else has, and forgets once more what has left with them.
+    fn let_go(&mut self) {
+        let live = self.shared.live.load();
+        for old in self.retired.extract_if(.., |old| Arc::strong_count(old) == 1) {
+            forget_what_left(&self.shared.metrics, &old, &live);
+        }
     }
 }
 
 /// Removes the metrics of routes, models and backends that are no more: nobody else would, and fleets come and go.
 fn forget_what_left(metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
     let kept = new.rides();
+    let (mut left, still) = (HashSet::new(), by_model(&kept));
     for (route, model, backend) in old.rides().difference(&kept) {
         metrics.forget(route, model, backend);
+        left.insert((*route, *model));
+    }
+    for (route, model) in left.difference(&still) {
+        metrics.forget_errors(route, model);
     }
     for (model, backend) in old.offers().difference(&new.offers()) {
         metrics.forget_offer(model, backend);
@@ -194,6 +228,11 @@ fn forget_what_left(metrics: &Metrics, old: &Snapshot, new: &Snapshot) {
     for route in old.routes.iter().map(|entry| &entry.route.id).filter(|id| !is_kept(id)) {
         metrics.forget_decisions(route.as_str());
     }
+}
+
+/// Routes with the models that they lead to.
+fn by_model<'s>(rides: &HashSet<(&'s str, &'s str, &'s str)>) -> HashSet<(&'s str, &'s str)> {
+    rides.iter().map(|(route, model, _)| (*route, *model)).collect()
 }
 
 /// Builds a snapshot from a configuration and the fleet's present word.

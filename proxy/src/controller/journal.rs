@@ -1,37 +1,59 @@
 //! What must outlive Gearshift: profiles, engines, and how far each switch has come.
 //!
-//! One small JSON file, written whole: to a new file beside it, to the disk, then over the old one. So there is always one
-//! whole journal, the one before a step or the one after. Whoever holds its lock is the one that acts.
+//! One small JSON file, [written whole](crate::disk). So there is always one whole journal, the one before a step or the one after. Whoever holds its lock is the one that acts.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
 use gearshift_config::BackendId;
+use gearshift_selector::controller::Patience;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    actuate::boot,
     machine::{Outcome, Switch},
     verify::Proof,
 };
-use crate::clock;
+use crate::{
+    clock,
+    disk::{beside, replace},
+};
 
-/// Ended switches that are kept.
+/// Ended switches that are kept, of all backends together.
 const HISTORY: usize = 50;
+/// Of each backend, so many of the last day are kept in any case: the planner counts them.
+const OF_A_DAY: usize = 32;
+const DAY_S: u64 = 86_400;
 
 /// The journal's contents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Book {
+    /// The system's boot that processes are of: those of another have ended. Empty where it is not known.
+    pub(super) boot: String,
     /// Whether an operator has stopped planning.
     pub(super) paused: bool,
     /// By backend.
     pub(super) backends: BTreeMap<String, Entry>,
     /// Ended switches, the last one last.
     pub(super) history: Vec<Record>,
+}
+
+impl Book {
+    /// It is this boot of the system. What ran in another has ended, and a process of now may have its number and its ticks.
+    fn wakes(&mut self, boot: Option<String>) {
+        let Some(boot) = boot else { return };
+        if !self.boot.is_empty() && self.boot != boot {
+            for entry in self.backends.values_mut() {
+                (entry.engine, entry.held, entry.memory_before) = (None, None, None);
+            }
+        }
+        self.boot = boot;
+    }
 }
 
 /// What is kept of one backend.
@@ -44,8 +66,16 @@ pub(super) struct Entry {
     pub(super) since: u64,
     /// The switch under way.
     pub(super) switch: Option<Switch>,
-    /// The engine that Gearshift runs.
+    /// The engine that Gearshift runs, or ran last.
     pub(super) engine: Option<Engine>,
+    /// The profile that it was started in.
+    pub(super) runs: Option<String>,
+    /// Accelerator memory that others had in use before it started, MiB, where that is looked at.
+    pub(super) memory_before: Option<u64>,
+    /// How patient the planner has become with it.
+    pub(super) patience: Patience,
+    /// What that engine held, from just before it is ended until another starts.
+    pub(super) held: Option<Held>,
 }
 
 /// An engine that Gearshift started.
@@ -55,8 +85,17 @@ pub(super) struct Engine {
     pub(super) pid: i32,
     /// When the process started, in the system's ticks since it booted: tells it from a later one with its number.
     pub(super) started: u64,
-    /// Accelerator memory that others had in use before it started, MiB.
-    pub(super) memory_before: Option<u64>,
+}
+
+/// What an engine held while it ran.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    /// Its processes.
+    pub(super) processes: Vec<Engine>,
+    /// Whether the accelerators' tool listed one of them.
+    pub(super) listed: bool,
+    /// Accelerator memory in use while it ran, MiB, where that is looked at.
+    pub(super) memory: Option<u64>,
 }
 
 /// An ended switch.
@@ -72,6 +111,9 @@ pub(super) struct Record {
     pub(super) to: String,
     /// Why.
     pub(super) reason: String,
+    /// Whether the planner wished for it, and no operator.
+    #[serde(default)]
+    pub(super) planned: bool,
     /// When it began, seconds since 1970.
     pub(super) began: u64,
     /// How long it took, seconds.
@@ -87,6 +129,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// When it ended, seconds since 1970.
+    pub(super) fn ended(&self) -> u64 {
+        self.began.saturating_add(self.seconds)
+    }
+
     /// Of a switch that ends now.
     pub(super) fn of(
         backend: &BackendId,
@@ -101,6 +148,7 @@ impl Record {
             from: switch.from.clone(),
             to: switch.to.clone(),
             reason: switch.reason.clone(),
+            planned: switch.planned,
             began: switch.began,
             seconds: clock::unix_seconds().saturating_sub(switch.began),
             outcome,
@@ -153,8 +201,24 @@ impl Journal {
             Err(TryLockError::WouldBlock) => return Err(JournalError::Taken(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let book = read_book(path).map_err(failed)?;
+        let mut book = read_book(path).map_err(failed)?;
+        book.wakes(boot());
         Ok(Self { path: path.to_owned(), book, _lock: lock })
+    }
+
+    /// As [`open`](Self::open), once it is free: a child that another test forks holds the lock too, until it becomes its program.
+    #[cfg(test)]
+    pub(super) fn open_once_free(path: &Path) -> Self {
+        let mut tries = 0;
+        loop {
+            match Self::open(path) {
+                Err(JournalError::Taken(_)) if tries < 1_000_000 => {
+                    tries += 1;
+                    std::thread::yield_now();
+                }
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     /// What it says.
@@ -174,8 +238,7 @@ impl Journal {
     pub(super) fn change(&mut self, change: impl FnOnce(&mut Book)) -> Result<(), JournalError> {
         let mut book = self.book.clone();
         change(&mut book);
-        let surplus = book.history.len().saturating_sub(HISTORY);
-        book.history.drain(..surplus);
+        forget(&mut book.history, clock::unix_seconds());
         if book != self.book {
             write(&self.path, &book).map_err(|error| JournalError::Io { path: self.path.clone(), error })?;
             self.book = book;
@@ -194,6 +257,26 @@ impl Journal {
     ) -> Result<(), JournalError> {
         self.change(|book| change(book.backends.entry(backend.to_owned()).or_default()))
     }
+}
+
+/// Leaves out what nobody needs any more, at this many seconds since 1970.
+fn forget(history: &mut Vec<Record>, now: u64) {
+    let mut surplus = history.len().saturating_sub(HISTORY);
+    if surplus == 0 {
+        return;
+    }
+    let mut left: BTreeMap<String, usize> = BTreeMap::new();
+    for record in &*history {
+        *left.entry(record.backend.clone()).or_default() += 1;
+    }
+    history.retain(|record| {
+        let of_backend = left.get_mut(&record.backend);
+        let later = of_backend.map_or(0, |left| std::mem::replace(left, left.saturating_sub(1)));
+        let counts = later <= OF_A_DAY && now.saturating_sub(record.ended()) < DAY_S;
+        let kept = surplus == 0 || counts;
+        surplus = surplus.saturating_sub(1);
+        kept
+    });
 }
 
 /// What the journal at `path` says; nothing where it does not exist or cannot be read.
@@ -221,91 +304,11 @@ fn read_book(path: &Path) -> io::Result<Book> {
 }
 
 fn write(path: &Path, book: &Book) -> io::Result<()> {
-    let fresh = beside(path, "new");
-    let mut file = File::create(&fresh)?;
-    serde_json::to_writer_pretty(&mut file, book)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(ending);
-    path.with_file_name(name)
+    let mut text = serde_json::to_vec_pretty(book)?;
+    text.push(b'\n');
+    replace(path, &text)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_noted_is_there_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/journal.json");
-        let engine = Engine { pid: 7, started: 9, memory_before: None };
-        let mut journal = Journal::open(&path).unwrap();
-        journal.note("a", |entry| (entry.profile, entry.engine) = ("fast".into(), Some(engine))).unwrap();
-        journal.change(|book| book.paused = true).unwrap();
-        let (book, path_of_lock) = (journal.book().clone(), beside(&path, "lock"));
-        assert!(matches!(Journal::open(&path), Err(JournalError::Taken(_))), "one acts, not two");
-        drop(journal);
-        assert!(path_of_lock.exists());
-        assert_eq!(Journal::open(&path).unwrap().book(), &book);
-    }
-
-    #[test]
-    fn a_crash_while_writing_leaves_the_old_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.json");
-        Journal::open(&path).unwrap().note("a", |entry| entry.since = 5).unwrap();
-        fs::write(beside(&path, "new"), "{\"backends\": {\"a\"").unwrap();
-        assert_eq!(Journal::open(&path).unwrap().entry("a").since, 5);
-    }
-
-    #[test]
-    fn one_that_makes_no_sense_is_put_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.json");
-        fs::write(&path, "{\"backends\": [").unwrap();
-        let mut journal = Journal::open(&path).unwrap();
-        assert_eq!(journal.book(), &Book::default());
-        journal.change(|book| book.paused = true).unwrap();
-        assert_eq!(fs::read_to_string(beside(&path, "bad")).unwrap(), "{\"backends\": [");
-    }
-
-    #[test]
-    fn a_change_that_cannot_be_written_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.json");
-        let mut journal = Journal::open(&path).unwrap();
-        // A folder in the way of the new file.
-        fs::create_dir(beside(&path, "new")).unwrap();
-        assert!(journal.change(|book| book.paused = true).is_err());
-        assert!(!journal.book().paused);
-    }
-
-    #[test]
-    fn the_history_has_an_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(&folder.path().join("journal.json")).unwrap();
-        let record = |id: usize| Record {
-            backend: "a".into(),
-            id: id.to_string(),
-            from: "x".into(),
-            to: "y".into(),
-            reason: String::new(),
-            began: 0,
-            seconds: 0,
-            outcome: Outcome::Done,
-            problem: None,
-            verified: Vec::new(),
-            declared: Vec::new(),
-        };
-        journal.change(|book| book.history.extend((0..60).map(record))).unwrap();
-        assert_eq!((journal.book().history.len(), journal.book().history[0].id.as_str()), (50, "10"));
-    }
-}
+#[path = "journal_tests.rs"]
+mod tests;

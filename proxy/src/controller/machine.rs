@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  Draining ─▶ Stopping ─▶ Releasing ─▶ Starting ─▶ Verifying ─▶ Warming ─▶ SlowStart ─▶ done
-//!     │ takes too long         ▲            └───────────┴───────────┴───────────┴─▶ back, into the profile before
-//!     ▼                        └──────────────────────────────────────────────────────┘   │ fails three times
+//!     │ takes too long ▲       └────────────┴───────────┴───────────┴───────────┴─▶ back, into the profile before
+//!     ▼                └──────────────────────────────────────────────────────────────┘   │ fails three times
 //!  given up, in service                                                                   ▼
 //!                                                                                       failed
 //! ```
@@ -86,6 +86,9 @@ pub(super) struct Switch {
     pub to: String,
     /// Why.
     pub reason: String,
+    /// Whether the planner wished for it, and no operator.
+    #[serde(default)]
+    pub planned: bool,
     /// When it began, seconds since 1970.
     pub began: u64,
     /// How far it has come.
@@ -94,6 +97,9 @@ pub(super) struct Switch {
     pub back: Option<String>,
     /// Tries to get back that failed.
     pub failed_back: u32,
+    /// Whether the engine has been seen away since it was told to become another: what answers then is the new one.
+    #[serde(default)]
+    pub was_away: bool,
 }
 
 impl Switch {
@@ -147,6 +153,8 @@ pub(super) struct Sight {
     pub ended: Option<String>,
     /// Whether it answers.
     pub answers: bool,
+    /// Whether it is known not to.
+    pub away: bool,
     /// Whether it is in the profile it should be in.
     pub agreement: Agreement,
 }
@@ -235,21 +243,30 @@ impl Machine {
         }
     }
 
+    /// The engine is seen away while its start is ordered: who takes the order may answer once it is back.
+    pub(super) fn saw_away(&mut self) {
+        self.switch.was_away |= self.switch.step == Step::Starting;
+    }
+
     /// Takes what happened; how the switch ended, where it did.
     pub(super) fn on(&mut self, event: Event, now: Moment) -> Option<End> {
+        if let Event::Seen(sight) = &event {
+            let told = matches!(self.switch.step, Step::Starting | Step::Verifying);
+            self.switch.was_away |= told && sight.away;
+        }
         match (self.switch.step, event) {
             (Step::Draining, Event::Seen(sight)) => return self.drained(&sight, now),
             (Step::Stopping, Event::Done) => self.enter(Step::Releasing, now),
             // What cannot be ended is left as it is; starting finds out whether it still runs.
             (Step::Stopping, Event::Failed(why)) if self.switch.back.is_none() => {
-                self.switch.back = Some(why);
+                (self.switch.back, self.switch.was_away) = (Some(why), false);
                 self.enter(Step::Starting, now);
             }
-            (Step::Stopping | Step::Starting | Step::Warming, Event::Failed(why)) => {
+            // An engine that finds too little memory ends, or takes that of its neighbour: none is started on a guess.
+            (Step::Stopping | Step::Releasing | Step::Starting | Step::Warming, Event::Failed(why)) => {
                 return self.turn_back(why, now);
             }
-            // Memory that another holds is found out by the engine that starts.
-            (Step::Releasing, Event::Done | Event::Failed(_)) => self.enter(Step::Starting, now),
+            (Step::Releasing, Event::Done) => self.enter(Step::Starting, now),
             (Step::Starting, Event::Done) => self.acted = true,
             (Step::Starting, Event::Seen(sight)) => return self.started(sight, now),
             (Step::Verifying, Event::Seen(sight)) => return self.verified(sight, now),
@@ -344,12 +361,8 @@ impl Machine {
         {
             return None;
         }
-        let what = if step == Step::Starting {
-            "the engine does not answer"
-        } else {
-            "the engine does not say its profile"
-        };
-        self.turn_back(format!("{what} after {:?}", self.limits.start), now)
+        let does_not = if step == Step::Starting { "answer" } else { "say its profile" };
+        self.turn_back(format!("the engine does not {does_not} after {:?}", self.limits.start), now)
     }
 
     /// Back into the profile before; or, where this is the way back already, once more, but not for ever.
@@ -361,7 +374,7 @@ impl Machine {
                 return Some((Outcome::Failed, Some(why)));
             }
         } else {
-            self.switch.back = Some(why);
+            (self.switch.back, self.switch.was_away) = (Some(why), false);
         }
         self.enter(step, now);
         None

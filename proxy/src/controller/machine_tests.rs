@@ -15,10 +15,12 @@ fn switch() -> Switch {
         from: "a".into(),
         to: "b".into(),
         reason: "a test".into(),
+        planned: false,
         began: 0,
         step: Step::Draining,
         back: None,
         failed_back: 0,
+        was_away: false,
     }
 }
 
@@ -27,7 +29,8 @@ fn at(milliseconds: u64) -> Moment {
 }
 
 fn sight() -> Sight {
-    Sight { under_way: 0, counted: None, ended: None, answers: true, agreement: Agreement::Agrees }
+    let agreement = Agreement::Agrees;
+    Sight { under_way: 0, counted: None, ended: None, answers: true, away: false, agreement }
 }
 
 /// What goes as it should; the milliseconds that each takes.
@@ -174,6 +177,37 @@ fn an_engine_that_says_nothing_in_time_is_given_up() {
 }
 
 #[test]
+fn nothing_starts_on_memory_that_is_not_free() {
+    let mut machine = Machine::new(Switch { step: Step::Releasing, ..switch() }, LIMITS, at(0));
+    assert_eq!(machine.on(Event::Failed("it is in use".into()), at(0)), None);
+    assert_eq!((machine.switch().step, machine.switch().target()), (Step::Stopping, "a"));
+    for _ in 0..2 {
+        machine.on(Event::Done, at(0));
+        assert_eq!(machine.on(Event::Failed("it is in use".into()), at(0)), None);
+    }
+    machine.on(Event::Done, at(0));
+    let end = machine.on(Event::Failed("it is in use".into()), at(0));
+    assert_eq!(end, Some((Outcome::Failed, Some("it is in use".into()))));
+}
+
+/// It is all that tells a new engine from the old one, where nothing else shows.
+#[test]
+fn the_journal_keeps_that_an_engine_was_away_on_this_way() {
+    let away = Sight { answers: false, away: true, agreement: Agreement::Unknown, ..sight() };
+    let mut machine = Machine::new(switch(), LIMITS, at(0));
+    machine.on(Event::Seen(away.clone()), at(0));
+    assert!(!machine.switch().was_away, "it has not been told yet");
+    let mut machine = Machine::new(Switch { step: Step::Starting, ..switch() }, LIMITS, at(0));
+    machine.on(Event::Done, at(0));
+    machine.on(Event::Seen(away), at(0));
+    let kept = serde_json::to_string(machine.switch()).unwrap();
+    let mut machine = Machine::new(serde_json::from_str(&kept).unwrap(), LIMITS, at(0));
+    assert!(machine.switch().was_away);
+    machine.on(Event::Failed("the order is not accepted".into()), at(0));
+    assert!(machine.switch().back.is_some() && !machine.switch().was_away, "the way back is another order");
+}
+
+#[test]
 fn the_way_back_is_tried_three_times() {
     let back = Switch { step: Step::Starting, back: Some("broken".into()), ..switch() };
     let mut machine = Machine::new(back, LIMITS, at(0));
@@ -198,7 +232,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let ended = prop::option::weighted(0.1, Just("it died".to_owned()));
     let seen = (0_u32..3, ended, any::<bool>(), agreement);
     let seen = seen.prop_map(|(under_way, ended, answers, agreement)| {
-        Event::Seen(Sight { under_way, counted: None, ended, answers, agreement })
+        Event::Seen(Sight { under_way, counted: None, ended, answers, away: !answers, agreement })
     });
     prop_oneof![8 => seen, 4 => Just(Event::Done), 1 => Just(Event::Failed("it failed".to_owned()))]
 }
@@ -268,4 +302,18 @@ proptest! {
             prop_assert_eq!((steps, outcome), (steps_anew, outcome_anew));
         }
     }
+}
+
+#[test]
+fn an_engine_that_was_away_while_its_start_was_ordered_was_away() {
+    let mut machine = Machine::new(switch(), LIMITS, at(0));
+    machine.saw_away();
+    assert!(!machine.switch().was_away, "not before it is told to become another");
+    machine = Machine::new(Switch { step: Step::Starting, ..switch() }, LIMITS, at(0));
+    machine.saw_away();
+    assert_eq!(machine.action(at(1)), Action::Start, "the order is still on its way");
+    machine.on(Event::Done, at(2));
+    assert!(machine.switch().was_away && machine.action(at(2)) == Action::Look);
+    machine.on(Event::Failed("it is refused".into()), at(3));
+    assert!(!machine.switch().was_away, "the way back is another order");
 }

@@ -26,6 +26,7 @@ mod planning;
 mod shifter;
 mod supervise;
 mod verify;
+mod wants;
 mod warm;
 
 use std::sync::Arc;
@@ -39,18 +40,20 @@ pub use self::{
     board::Board,
     gears::{Gear, Gears},
     machine::{Outcome, Step},
-    planning::Workload,
+    planning::{RatesByRoute, Workload},
 };
 use self::{office::Office, shifter::Order};
 use crate::{fleet::Roster, metrics::ControllerMetrics};
 
-/// The gears of the next snapshot.
+/// A backend's gear from the next snapshot on.
 #[derive(Debug)]
 pub struct Change {
-    /// Which.
-    pub gears: Gears,
-    /// Told when requests see them.
-    pub done: oneshot::Sender<()>,
+    /// Which backend.
+    pub backend: BackendId,
+    /// Into which gear.
+    pub gear: Gear,
+    /// Told when requests see it, or why they never will.
+    pub done: oneshot::Sender<Result<(), String>>,
 }
 
 /// What an operator asks for.

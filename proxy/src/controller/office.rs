@@ -20,7 +20,6 @@ use super::{
     actuate::{Hand, running_profile},
     board::Board,
     desk::Desk,
-    gears::Gears,
     journal::{Journal, Record},
     machine::Outcome,
     planning::{Thinker, Workload},
@@ -61,7 +60,7 @@ impl Office {
         let end = self.end.clone();
         let Some(Some(journal)) = end.run_until_cancelled(self.open(&mut asked)).await else { return };
         self.board.set_off(None);
-        let desk = Desk::new(journal, Gears::default(), self.changes, self.roster, self.metrics, self.board);
+        let desk = Desk::new(journal, self.changes, self.roster, self.metrics, self.board);
         let (ended, ends) = mpsc::unbounded_channel();
         let thinker = Thinker::new(&self.config.borrow(), &desk.book(), workload);
         let clerk = Clerk {
@@ -151,7 +150,7 @@ impl Clerk {
                 }
                 Some(ended) = ends.recv() => {
                     self.busy.remove(&ended.backend);
-                    self.thinker.ended(&ended);
+                    self.thinker.ended(&ended, &self.desk);
                 }
                 () = sleep_until(due), if !self.stop.is_cancelled() => {
                     self.plan().await;
@@ -187,7 +186,7 @@ impl Clerk {
                 tracing::error!(backend = %backend.id, why, "the backend is left alone");
                 continue;
             }
-            self.desk.shift_gear(&backend.id).await;
+            self.shift_gear(&backend.id).await;
             if !self.shifters.contains_key(&backend.id) {
                 self.post(backend);
             }
@@ -222,12 +221,19 @@ impl Clerk {
         if let Err(why) = noted {
             tracing::error!(backend = %id, why, "the switch is not over in the journal");
         }
-        self.desk.shift_gear(id).await;
+        self.shift_gear(id).await;
         if let Some(member) = self.desk.member(id) {
             member.state().set_share(WHOLE_SHARE);
         }
         let took = Duration::from_secs(clock::unix_seconds().saturating_sub(switch.began));
         self.desk.metrics.ended(Outcome::Failed, took);
+    }
+
+    /// As [`Desk::shift_gear`]; what is refused is tried again with the next configuration.
+    async fn shift_gear(&self, id: &BackendId) {
+        if let Err(why) = self.desk.shift_gear(id).await {
+            tracing::error!(backend = %id, why, "the backend's profile cannot be taken over");
+        }
     }
 
     fn post(&mut self, backend: &Backend) {
@@ -253,7 +259,8 @@ impl Clerk {
         match wish {
             Wish::Shift { backend, profile, force } => {
                 let reason = "an operator's wish".to_owned();
-                let from = self.order(&backend, Order { to: profile.clone(), reason }, force)?;
+                let from =
+                    self.order(&backend, Order { to: profile.clone(), reason, planned: false }, force)?;
                 Ok(json!({"backend": backend, "from": from, "to": profile}))
             }
             Wish::Pause => self.pause(true),
@@ -273,12 +280,10 @@ impl Clerk {
             return;
         }
         for shift in thought.shifts {
-            let order = Order { to: shift.to.as_str().to_owned(), reason: shift.reason.clone() };
-            match self.order(&shift.backend, order, false) {
-                Ok(_) => self.thinker.ordered(shift),
-                Err(why) => {
-                    tracing::warn!(backend = %shift.backend, to = %shift.to, why, "a planned switch waits");
-                }
+            let order =
+                Order { to: shift.to.as_str().to_owned(), reason: shift.reason.clone(), planned: true };
+            if let Err(why) = self.order(&shift.backend, order, false) {
+                tracing::warn!(backend = %shift.backend, to = %shift.to, why, "a planned switch waits");
             }
         }
     }

@@ -1,7 +1,8 @@
 //! From the traffic to a plan: what the planner of the selector is told, and what becomes of what it says.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +12,9 @@ use gearshift_config::{
 };
 use gearshift_selector::{
     Availability, Deployment, Moment, Software,
-    controller::{Advice, Condition, Engine, Plan, Planner, ProfileOption, Served, Settings, Shift, Traffic},
+    controller::{
+        Advice, Condition, Engine, Plan, Planner, ProfileOption, Served, Settings, Shift, Traffic, Wants,
+    },
 };
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -21,6 +24,7 @@ use super::{
     journal::{Book, Entry},
     machine::Outcome,
     shifter::Ended,
+    wants::{asked_as, wants},
 };
 use crate::{clock, fleet::Member};
 
@@ -30,10 +34,15 @@ const SLEEP_S: f64 = 10.0;
 /// Outcomes after which a calibration says something of its engine.
 const CALIBRATED: u64 = 10;
 
+/// Requests a second, by the route's name.
+pub type RatesByRoute = BTreeMap<String, f64>;
+
 /// What requests tell.
 pub struct Workload {
     /// What is asked of every model now.
     pub traffic: Box<dyn Fn() -> Vec<Traffic>>,
+    /// How many requests for a model come by each route, by its name, a second.
+    pub routes: Box<dyn Fn(&ModelId) -> RatesByRoute>,
     /// How the last requests that ended after a moment were served, and when they ended; of many, a part.
     pub served: Box<dyn Fn(Moment) -> Vec<(Moment, Served)>>,
 }
@@ -55,29 +64,31 @@ pub(super) struct Thinker {
     workload: Workload,
     /// When the last request ended that the planner was told of.
     heard: Moment,
-    /// Orders that were given, by backend: the planner is told what became of them.
-    given: HashMap<BackendId, Shift>,
     /// Actual over predicted of engines in the profiles they were in, TTFT and TPOT.
     calibrations: HashMap<(BackendId, String), (f64, f64)>,
 }
 
 impl Thinker {
-    /// Remembers since when the backends are in their profiles.
+    /// Remembers since when the backends are in their profiles, and what became of earlier plans: a restart makes nobody eager.
     pub(super) fn new(config: &Config, book: &Book, workload: Workload) -> Self {
         let mut planner = Planner::new(settings(config));
-        let (now, wall) = (clock::now(), clock::unix_seconds());
         for (backend, entry) in book.backends.iter().filter(|(_, entry)| entry.since > 0) {
-            let ago = Duration::from_secs(wall.saturating_sub(entry.since)).as_nanos();
-            let since = Moment(now.0.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)));
-            planner.remember(&BackendId::new(backend.as_str()), since);
+            planner.remember(&BackendId::new(backend.as_str()), moment_of(entry.since));
         }
-        Self {
-            planner,
-            workload,
-            heard: Moment::default(),
-            given: HashMap::new(),
-            calibrations: HashMap::new(),
+        for record in &book.history {
+            let (backend, at) = (BackendId::new(record.backend.as_str()), moment_of(record.ended()));
+            if record.planned {
+                let shift = (&ProfileId::new(record.from.as_str()), &ProfileId::new(record.to.as_str()));
+                let (took, ok) = (Duration::from_secs(record.seconds), record.outcome == Outcome::Done);
+                planner.recall(&backend, shift, took, ok, at);
+            } else {
+                planner.remember(&backend, at);
+            }
         }
+        for (backend, entry) in &book.backends {
+            planner.set_patience(&BackendId::new(backend.as_str()), entry.patience);
+        }
+        Self { planner, workload, heard: Moment::default(), calibrations: HashMap::new() }
     }
 
     /// Follows the file.
@@ -97,7 +108,7 @@ impl Thinker {
     pub(super) async fn think(&mut self, config: &Config, desk: &Desk, busy: &HashSet<BackendId>) -> Thought {
         self.listen();
         let (now, book) = (clock::now(), desk.book());
-        let members = desk.roster.members();
+        let members = &desk.roster.members();
         let engines: Vec<Engine> = members
             .iter()
             .filter_map(|member| {
@@ -108,6 +119,7 @@ impl Thinker {
             .collect();
         let traffic = (self.workload.traffic)();
         let mut planner = self.planner.clone();
+        planner.set_settings(Settings { models: self.wants(config, members), ..planner.settings().clone() });
         let planned = spawn_blocking(move || {
             let plan = planner.plan(now, &engines, &traffic);
             (planner, plan)
@@ -122,23 +134,48 @@ impl Thinker {
                 Plan::default()
             }
         };
+        self.write_down(desk);
         Thought { at: clock::unix_seconds(), shifts: plan.shifts, advice: plan.advice }
     }
 
-    /// An order was given.
-    pub(super) fn ordered(&mut self, shift: Shift) {
-        self.given.insert(shift.backend.clone(), shift);
+    /// Has the journal know how patient the planner has become.
+    fn write_down(&self, desk: &Desk) {
+        let noted = desk.change(|book| {
+            for (backend, entry) in &mut book.backends {
+                entry.patience = self.planner.patience(&BackendId::new(backend.as_str()));
+            }
+        });
+        if let Err(why) = noted {
+            tracing::error!(why, "what the planner learned would not outlive a crash");
+        }
+    }
+
+    /// What the requests for the members' models ask for.
+    fn wants(&self, config: &Config, members: &[Arc<Member>]) -> BTreeMap<ModelId, Wants> {
+        let mut names: BTreeMap<ModelId, BTreeSet<String>> = BTreeMap::new();
+        for member in members {
+            let Some((model, _)) = model(config, member) else { continue };
+            let asked = names.entry(model.clone()).or_default();
+            asked.extend(asked_as(config, &model, member.detected().as_deref()));
+        }
+        let of = |(model, names): (ModelId, BTreeSet<String>)| {
+            let wants = wants(config, names, &(self.workload.routes)(&model));
+            Some((model, wants?))
+        };
+        names.into_iter().filter_map(of).collect()
     }
 
     /// What became of an order.
-    pub(super) fn ended(&mut self, ended: &Ended) {
-        if let Some(shift) = self.given.remove(&ended.backend) {
+    pub(super) fn ended(&mut self, ended: &Ended, desk: &Desk) {
+        let Ended { backend, shift: (from, to), .. } = ended;
+        if ended.planned {
             let ok = ended.outcome == Outcome::Done;
-            self.planner.finished(&shift, ended.took, ok, clock::now());
+            self.planner.recall(backend, (from, to), ended.took, ok, clock::now());
         } else {
             // An operator's: it is not undone before its time.
-            self.planner.remember(&ended.backend, clock::now());
+            self.planner.remember(backend, clock::now());
         }
+        self.write_down(desk);
     }
 
     fn engine(
@@ -152,7 +189,9 @@ impl Thinker {
     ) -> Option<Engine> {
         let (model, facts) = model(config, member)?;
         let backend = member.backend();
-        let observed = member.detected().map(|said| said.knobs.clone()).unwrap_or_default();
+        let said = member.detected();
+        let observed = said.as_ref().map(|said| said.knobs.clone()).unwrap_or_default();
+        let software = said.map(|said| said.software()).unwrap_or_default();
         let (name, in_use) = match &backend.profile {
             Declared::Is(profile) => (profile.id.clone(), profile.knobs.or(&observed)),
             Declared::Detect => (ProfileId::new("detect"), observed),
@@ -163,7 +202,14 @@ impl Thinker {
         }
         let option = |id: &ProfileId, knobs: Knobs, lossless: bool| ProfileOption {
             id: id.clone(),
-            deployment: deployment(&backend, facts.as_ref(), &knobs, &in_use, member.state().kv_tokens()),
+            deployment: deployment(
+                &backend,
+                facts.as_ref(),
+                &knobs,
+                software,
+                &in_use,
+                member.state().kv_tokens(),
+            ),
             lossless,
             calibration: self.calibrations.get(&(written.id.clone(), id.as_str().to_owned())).copied(),
         };
@@ -196,19 +242,22 @@ impl Thinker {
     }
 }
 
-/// The planner's settings, as the file has them. The objective is that of the last route, which takes what no other does.
+/// When it was so many seconds since 1970.
+fn moment_of(unix_seconds: u64) -> Moment {
+    let ago = Duration::from_secs(clock::unix_seconds().saturating_sub(unix_seconds)).as_nanos();
+    Moment(clock::now().0.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)))
+}
+
+/// The planner's settings, as the file has them; what requests ask for is added with each plan.
 fn settings(config: &Config) -> Settings {
     let controller = &config.controller;
     let default = Settings::default();
-    let route = config.routes.last();
     Settings {
         every: controller.every,
         min_gain: controller.min_gain,
         min_dwell: controller.min_dwell,
         payback: controller.payback,
         max_unavailable: controller.max_unavailable,
-        objective: route.map_or(default.objective, |route| route.objective),
-        allow_lossy: route.is_some_and(|route| route.allow_lossy),
         // A wish lasts two plans at least.
         settle: default.settle.min(controller.every * 2),
         // What is tried for its own sake is learned from only where it is tried.
@@ -218,7 +267,7 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// The model a backend serves, under the name that metrics know, and its numbers.
-fn model(config: &Config, member: &Member) -> Option<(ModelId, Option<std::sync::Arc<ModelFacts>>)> {
+fn model(config: &Config, member: &Member) -> Option<(ModelId, Option<Arc<ModelFacts>>)> {
     let declared = match &member.backend().model {
         Declared::Is(id) => config.models.iter().find(|model| model.id == *id),
         Declared::Detect => None,
@@ -237,8 +286,9 @@ fn model(config: &Config, member: &Member) -> Option<(ModelId, Option<std::sync:
 /// The backend's engine in other knobs; `None` where hardware or model is not known.
 fn deployment(
     backend: &Backend,
-    model: Option<&std::sync::Arc<ModelFacts>>,
+    model: Option<&Arc<ModelFacts>>,
     knobs: &Knobs,
+    software: Software,
     in_use: &Knobs,
     kv_tokens: Option<u64>,
 ) -> Option<Deployment> {
@@ -248,7 +298,7 @@ fn deployment(
         count: hardware.count,
         model: model?.clone(),
         knobs: knobs.clone(),
-        software: Software::default(),
+        software,
         // What it says of its cache holds for knobs that leave memory as it is.
         kv_tokens: kv_tokens.filter(|_| same_memory(knobs, in_use)),
     })
@@ -279,45 +329,5 @@ fn switch_seconds(backend: &Backend, book: &Book) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use gearshift_config::{KvCacheDtype, Objective};
-
-    use super::*;
-
-    fn config(text: &str) -> Config {
-        let backends = "
-profiles: {a: {}, b: {}}
-backends: [{name: x, url: 'http://x:1', profile: a, profiles: [a, b], actuator: {process: {command: [vllm]}}}]
-";
-        gearshift_config::parse("t", &format!("{backends}{text}"), Path::new("")).unwrap()
-    }
-
-    #[test]
-    fn the_planner_is_as_eager_as_the_file_says() {
-        let text = "controller: {min_gain: 0.5, min_dwell: 2m, every: 10s}\nroutes: [{name: all, objective: cost}]\n";
-        let settings = settings(&config(text));
-        assert_eq!((settings.min_gain, settings.min_dwell), (0.5, Duration::from_secs(120)));
-        assert_eq!((settings.objective, settings.settle), (Objective::Cost, Duration::from_secs(20)));
-        assert!(!settings.allow_lossy);
-    }
-
-    #[test]
-    fn what_an_engine_says_of_its_cache_holds_while_memory_stays() {
-        let plain = Knobs { max_num_seqs: Some(4), ..Knobs::default() };
-        let fp8 = Knobs { kv_cache_dtype: Some(KvCacheDtype::Fp8), ..Knobs::default() };
-        assert!(same_memory(&plain, &Knobs::default()) && !same_memory(&fp8, &plain));
-    }
-
-    #[test]
-    fn a_switch_takes_as_long_as_the_last_one() {
-        let config = config("");
-        let mut book = Book::default();
-        assert_eq!(switch_seconds(&config.backends[0], &book), PROCESS_S);
-        let text = r#"{"backend": "x", "id": "1", "from": "a", "to": "b", "reason": "", "began": 0, "seconds": 77,
-            "outcome": "done", "problem": null, "verified": [], "declared": []}"#;
-        book.history.push(serde_json::from_str(text).unwrap());
-        assert_eq!(switch_seconds(&config.backends[0], &book), 77.0);
-    }
-}
+#[path = "planning_tests.rs"]
+mod tests;

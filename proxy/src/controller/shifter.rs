@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gearshift_config::{Actuator as Settings, Backend, BackendId, Config, OnExit};
+use gearshift_config::{Actuator as Settings, Backend, BackendId, Config, OnExit, ProfileId};
 use gearshift_selector::{Availability, Moment};
 use tokio::{
     sync::{mpsc, watch},
@@ -41,12 +41,17 @@ pub(super) const WHOLE_SHARE: u32 = 1000;
 pub(super) struct Order {
     pub(super) to: String,
     pub(super) reason: String,
+    /// Whether the planner wishes for it, and no operator.
+    pub(super) planned: bool,
 }
 
 /// A switch has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) backend: BackendId,
+    /// The profile before, and the one wanted.
+    pub(super) shift: (ProfileId, ProfileId),
+    pub(super) planned: bool,
     pub(super) outcome: Outcome,
     /// Since it began, or since Gearshift went on with it.
     pub(super) took: Duration,
@@ -60,8 +65,6 @@ pub(super) struct Shifter {
     pub(super) hand: Hand,
     ended: mpsc::UnboundedSender<Ended>,
     pub(super) supervision: Supervision,
-    /// Whether the engine has been seen away since its switch began.
-    was_away: bool,
     proof: Proof,
 }
 
@@ -74,7 +77,7 @@ impl Shifter {
         ended: mpsc::UnboundedSender<Ended>,
     ) -> Self {
         let supervision = Supervision::new();
-        Self { id, desk, config, hand, ended, supervision, was_away: false, proof: Proof::default() }
+        Self { id, desk, config, hand, ended, supervision, proof: Proof::default() }
     }
 
     /// Goes on with the switch that the journal has, takes orders, and keeps the engine running, until told to end.
@@ -108,7 +111,9 @@ impl Shifter {
     async fn begin(&mut self, order: Order) {
         let from = self.desk.entry(&self.id).profile;
         if from == order.to {
-            return;
+            // It came there meanwhile, by another way: whoever waits for the order is told so.
+            let shift = (ProfileId::new(from.as_str()), ProfileId::new(from));
+            return self.tell(shift, false, Outcome::Done, Duration::ZERO);
         }
         let began = clock::unix_seconds();
         let switch = Switch {
@@ -116,10 +121,12 @@ impl Shifter {
             from,
             to: order.to,
             reason: order.reason,
+            planned: order.planned,
             began,
             step: Step::Draining,
             back: None,
             failed_back: 0,
+            was_away: false,
         };
         tracing::info!(backend = %self.id, from = switch.from, to = switch.to, reason = switch.reason, "switch begins");
         self.carry_out(switch).await;
@@ -128,12 +135,12 @@ impl Shifter {
     /// Carries a switch out, from the step it stands at.
     async fn carry_out(&mut self, switch: Switch) {
         let began = Instant::now();
-        (self.was_away, self.proof) = (false, Proof::default());
+        self.proof = Proof::default();
         self.supervision.rest();
         let mut machine = Machine::new(switch, self.limits(), clock::now());
         let (outcome, problem) = loop {
             if let Err(why) = self.enter(&machine).await {
-                // What is not in the journal is not done; a full disk may have room again.
+                // What is not in the journal, or not seen by requests, is not acted upon; a full disk may have room again.
                 tracing::error!(backend = %self.id, why, "the switch waits");
                 sleep(SUPERVISE).await;
                 continue;
@@ -152,8 +159,7 @@ impl Shifter {
         if switch.step == Step::SlowStart {
             self.give_share(1);
         }
-        self.desk.shift_gear(&self.id).await;
-        Ok(())
+        self.desk.shift_gear(&self.id).await
     }
 
     /// Acts until the step is done.
@@ -167,14 +173,18 @@ impl Shifter {
             }
             let now = clock::now();
             let end = machine.on(event, now);
-            if end.is_some() || *machine.switch() != before {
+            let left = end.is_some() || machine.since() != began;
+            if left {
                 self.desk.metrics.stepped(step, between(began, now));
+            }
+            // What was seen in a step is written down too.
+            if left || *machine.switch() != before {
                 return end;
             }
         }
     }
 
-    async fn act(&mut self, machine: &Machine) -> Event {
+    async fn act(&mut self, machine: &mut Machine) -> Event {
         let Some(backend) = self.backend() else {
             // Steps that take no failure come back here until the shifter is told to end: not in one turn of the runtime.
             sleep(LOOK).await;
@@ -191,12 +201,48 @@ impl Shifter {
                 sleep(LOOK).await;
                 return Event::Seen(self.look(&backend, machine));
             }
-            Action::Stop => self.hand.stop(&backend, switch.leaving()).await,
+            Action::Stop => self.stop(&backend, switch).await,
             Action::Release => self.hand.release(&backend).await,
-            Action::Start => self.hand.start(&backend, switch).await,
+            Action::Start => self.start(&backend, machine).await,
             Action::WarmUp => self.warm(&backend).await,
         };
         done.map_or_else(Event::Failed, |()| Event::Done)
+    }
+
+    /// An engine that serves well is ended only where it will be known when the next one may start; one that has failed in any
+    /// case.
+    async fn stop(&mut self, backend: &Backend, switch: &Switch) -> Result<(), String> {
+        if switch.back.is_none() {
+            let listed = backend.profiles.iter().any(|profile| profile.id.as_str() == switch.to);
+            if !listed {
+                return Err(format!("the configuration does not list profile {:?} any more", switch.to));
+            }
+            self.hand.vouch(backend).await?;
+        }
+        self.hand.stop(backend, switch.leaving()).await
+    }
+
+    /// Orders the start, and looks meanwhile: an operator's system may answer only once the engine was away and is back.
+    async fn start(&mut self, backend: &Backend, machine: &mut Machine) -> Result<(), String> {
+        let switch = machine.switch().clone();
+        let mut started = std::pin::pin!(self.hand.start(backend, &switch));
+        loop {
+            tokio::select! {
+                done = &mut started => return done,
+                () = sleep(LOOK) => {}
+            }
+            let Some(member) = self.desk.member(&self.id) else { continue };
+            member.check_now();
+            if member.found() != Availability::Down || machine.switch().was_away {
+                continue;
+            }
+            machine.saw_away();
+            let switch = machine.switch().clone();
+            if let Err(why) = self.desk.note(&self.id, |entry| entry.switch = Some(switch)) {
+                // It is written down with the next step.
+                tracing::error!(backend = %self.id, why, "that the engine was away would not outlive a crash");
+            }
+        }
     }
 
     async fn warm(&mut self, backend: &Backend) -> Result<(), String> {
@@ -211,11 +257,19 @@ impl Shifter {
         let (switch, waited) = (machine.switch(), between(machine.since(), clock::now()));
         let Some(member) = self.desk.member(&self.id) else {
             let agreement = Agreement::Unknown;
-            return Sight { under_way: 0, counted: None, ended: None, answers: false, agreement };
+            return Sight {
+                under_way: 0,
+                counted: None,
+                ended: None,
+                answers: false,
+                away: false,
+                agreement,
+            };
         };
         member.check_now();
         let answers = verify::answers(&member);
-        self.was_away |= !answers;
+        // Not one that nobody has looked at yet.
+        let away = member.found() == Availability::Down;
         let mut agreement = verify::agreement(&member, waited > self.scraped_within());
         if agreement == Agreement::Agrees && !self.is_convincing(backend, &member, switch) {
             agreement = Agreement::Unknown;
@@ -231,7 +285,7 @@ impl Shifter {
                 .or_else(|| gone.then(|| "the engine does not answer any more".to_owned())),
         };
         let counted = member.state().scraped().filter(|_| answers).map(|load| load.at);
-        Sight { under_way: under_way(&member), counted, ended, answers, agreement }
+        Sight { under_way: under_way(&member), counted, ended, answers, away, agreement }
     }
 
     /// How long metrics may take to come from an engine that answers.
@@ -245,7 +299,7 @@ impl Shifter {
     fn is_convincing(&self, backend: &Backend, member: &Member, switch: &Switch) -> bool {
         let Hand::Webhook(_) = self.hand else { return true };
         let seen = member.detected().map(|said| said.knobs.clone()).unwrap_or_default();
-        self.was_away || verify::tells_apart(backend, &switch.from, &switch.to, &seen)
+        switch.was_away || verify::tells_apart(backend, &switch.from, &switch.to, &seen)
     }
 
     fn give_share(&self, permille: u32) {
@@ -270,7 +324,10 @@ impl Shifter {
             tracing::error!(backend = %self.id, why, "the switch waits for its end");
             sleep(SUPERVISE).await;
         }
-        self.desk.shift_gear(&self.id).await;
+        while let Err(why) = self.desk.shift_gear(&self.id).await {
+            tracing::error!(backend = %self.id, why, "the engine waits for requests");
+            sleep(SUPERVISE).await;
+        }
         self.give_share(WHOLE_SHARE);
         self.supervision = Supervision::new();
         self.desk.metrics.ended(outcome, took);
@@ -281,8 +338,15 @@ impl Shifter {
                 tracing::error!(backend = %self.id, to, outcome = outcome_name, problem, "switch not done");
             }
         }
+        let shift = (ProfileId::new(switch.from.as_str()), ProfileId::new(switch.to.as_str()));
+        self.tell(shift, switch.planned, outcome, took);
+    }
+
+    /// The order is over.
+    fn tell(&self, shift: (ProfileId, ProfileId), planned: bool, outcome: Outcome, took: Duration) {
+        let backend = self.id.clone();
         // The controller may have ended.
-        let _ = self.ended.send(Ended { backend: self.id.clone(), outcome, took });
+        let _ = self.ended.send(Ended { backend, shift, planned, outcome, took });
     }
 
     fn limits(&self) -> Limits {
@@ -324,3 +388,7 @@ fn under_way(member: &Member) -> u32 {
     let theirs = theirs.map_or(0, |load| load.running.saturating_add(load.waiting));
     member.state().in_flight().requests.max(theirs)
 }
+
+#[cfg(test)]
+#[path = "shifter_tests.rs"]
+mod tests;

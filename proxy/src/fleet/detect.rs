@@ -1,10 +1,16 @@
 //! What an engine says it serves, and how it is set up.
 
+mod served;
+
 use std::time::Duration;
 
 use gearshift_config::{Knobs, Quantization, Speculative};
+use gearshift_selector::Software;
 use serde::{Deserialize, de::DeserializeOwned};
 
+use self::served::RawModels;
+pub use self::served::Served;
+pub(super) use self::served::{LONGEST_NAME, MOST_NAMES};
 use super::{
     probe::{Probe, ProbeError, Target},
     scrape::{CacheConfig, kv_dtype},
@@ -16,8 +22,10 @@ const JSON_LIMIT: usize = 4 << 20;
 /// What an engine says of itself.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Detected {
-    /// The names it serves, in its order: models, their aliases, LoRA adapters.
+    /// The names it serves, in its order: models, their aliases, LoRA adapters. At most 1,000.
     pub served: Vec<Served>,
+    /// How many more it lists that are not taken in: too many, or longer than 256 bytes.
+    pub left_out: usize,
     /// The engine's version, where it tells.
     pub version: Option<String>,
     /// The knobs that can be observed; `None` for all others.
@@ -29,23 +37,15 @@ pub struct Detected {
     pub kv_tokens: Option<u64>,
 }
 
-/// One name an engine serves.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Served {
-    /// The name.
-    pub id: String,
-    /// The model a LoRA adapter belongs to.
-    pub parent: Option<String>,
-    /// Where the weights came from, as the engine was told: a path or a hub name.
-    pub root: Option<String>,
-    /// Longest context served, tokens.
-    pub max_model_len: Option<u32>,
-}
-
 impl Detected {
     /// Whether the engine serves `name`.
     pub fn serves(&self, name: &str) -> bool {
         self.served.iter().any(|served| served.id == name)
+    }
+
+    /// Its software, as old as its version says; of unknown age where that tells nothing.
+    pub fn software(&self) -> Software {
+        self.version.as_deref().map_or_else(Software::default, Software::vllm)
     }
 
     /// The names of models, without LoRA adapters.
@@ -112,7 +112,7 @@ fn assemble(
     info: Option<RawServerInfo>,
     cache: Option<&CacheConfig>,
 ) -> Detected {
-    let served: Vec<Served> = models.data.into_iter().map(RawModel::validate).collect();
+    let (served, left_out) = models.validate();
     let server_info = info.is_some();
     let mut knobs = info.map(|info| info.vllm_config.knobs()).unwrap_or_default();
     knobs.max_model_len =
@@ -124,7 +124,8 @@ fn assemble(
     }
     Detected {
         served,
-        version: version.map(|raw| raw.version),
+        left_out,
+        version: version.map(|raw| raw.version).filter(|version| version.len() <= LONGEST_NAME),
         knobs,
         server_info,
         kv_tokens: cache.and_then(|cache| cache.kv_tokens),
@@ -134,28 +135,6 @@ fn assemble(
 #[derive(Debug, Deserialize)]
 struct RawVersion {
     version: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawModels {
-    data: Vec<RawModel>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawModel {
-    id: String,
-    parent: Option<String>,
-    root: Option<String>,
-    // Other engines put what they like here.
-    #[serde(default)]
-    max_model_len: serde_json::Value,
-}
-
-impl RawModel {
-    fn validate(self) -> Served {
-        let max_model_len = self.max_model_len.as_u64().and_then(|length| u32::try_from(length).ok());
-        Served { id: self.id, parent: self.parent, root: self.root, max_model_len }
-    }
 }
 
 #[derive(Debug, Deserialize)]

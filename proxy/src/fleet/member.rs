@@ -284,7 +284,9 @@ impl Member {
         if self.left.swap(true, Relaxed) {
             return;
         }
-        self.state.set_availability(Availability::Draining);
+        // One that is shifted stays so to those who still ask its state: it comes back.
+        let held = self.held.load(Relaxed);
+        self.state.set_availability(if held { Availability::Shifting } else { Availability::Draining });
         self.report.send_modify(|report| (report.availability, report.since) = (Availability::Draining, now));
     }
 }

@@ -31,7 +31,7 @@ struct Gauge {
     read: fn(&Member) -> Option<f64>,
 }
 
-const GAUGES: [Gauge; 13] = [
+const GAUGES: [Gauge; 14] = [
     Gauge {
         name: "gearshift_backend_scrape_age_seconds",
         help: "Age of the last good reading of the engine's load.",
@@ -91,6 +91,11 @@ const GAUGES: [Gauge; 13] = [
         name: "gearshift_backend_mismatches",
         help: "Differences between what the configuration declares and what the engine says.",
         read: |member| u32::try_from(member.mismatches().len()).ok().map(f64::from),
+    },
+    Gauge {
+        name: "gearshift_backend_names_left_out",
+        help: "Names that the engine lists and that are not taken in: more than 1,000 of them, or longer than 256 bytes.",
+        read: |member| u32::try_from(member.detected()?.left_out).ok().map(f64::from),
     },
     Gauge {
         name: "gearshift_backend_calibration_samples",

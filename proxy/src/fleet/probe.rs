@@ -123,7 +123,7 @@ pub(crate) enum ProbeError {
 
 impl ProbeError {
     /// Whether nobody listens at the backend's address.
-    pub(super) fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         matches!(self, Self::Connect(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
     }
 }

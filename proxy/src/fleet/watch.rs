@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     condition::{Change, Check, Condition},
-    detect::{DetectError, Detected, detect, is_sleeping},
+    detect::{DetectError, Detected, LONGEST_NAME, MOST_NAMES, detect, is_sleeping},
     engines::{Group, Seen},
     hang::{EngineWork, Own},
     member::{Failure, Member, PrefixCache, Report, ScrapeResult, availability_name},
@@ -27,6 +27,9 @@ use crate::clock;
 const HEALTH_LIMIT: usize = 64 << 10;
 /// Bytes of a metrics page read at most; vLLM's is 60 kB, more with many adapters.
 const METRICS_LIMIT: usize = 4 << 20;
+
+/// Of the names that an engine serves, so many are logged.
+const NAMED: usize = 8;
 
 /// Watches `member` until `stop`, and leaves it draining.
 pub(super) async fn watch(
@@ -232,12 +235,20 @@ impl Watcher {
         if let Some(asleep) = asleep.filter(|_| self.page.as_ref().is_none_or(|page| page.asleep.is_none())) {
             self.condition.sleeping(clock::now(), asleep);
         }
-        if self.member.detected().as_deref() != Some(&detected) {
-            let served: Vec<&str> = detected.served.iter().map(|served| &*served.id).collect();
+        let before = self.member.detected();
+        if before.as_deref() != Some(&detected) {
+            let first = detected.served.iter().take(NAMED).map(|served| &*served.id);
             tracing::info!(
-                backend = %self.member.id(), ?served, version = detected.version, kv_tokens = detected.kv_tokens,
-                "the engine says what it serves"
+                backend = %self.member.id(), served = ?first.collect::<Vec<_>>(), names = detected.served.len(),
+                version = detected.version, kv_tokens = detected.kv_tokens, "the engine says what it serves"
             );
+            if detected.left_out > 0 && before.is_none_or(|before| before.left_out == 0) {
+                tracing::warn!(
+                    backend = %self.member.id(), left_out = detected.left_out,
+                    "the engine lists more names than are taken in of one ({MOST_NAMES}), or longer ones \
+                     ({LONGEST_NAME} bytes): the others are not served"
+                );
+            }
             self.member.state().set_kv_tokens(detected.kv_tokens);
             self.member.set_detected(detected);
             self.changes.send_modify(|count| *count += 1);

@@ -127,16 +127,16 @@ impl Consumer {
         let mut events: Vec<Event> = self.inboxes.iter().flat_map(Receiver::try_iter).collect();
         events.sort_by_key(Event::at);
         for event in events {
-            match event {
-                Event::Arrived { subject, arrival, at } => self.trackers.arrived(&subject, &arrival, at),
-                Event::Ended(ended) => self.ended(ended),
+            self.trackers.take(&event);
+            if let Event::Ended(ended) | Event::Failed(ended) = event {
+                self.keep(ended);
             }
         }
         self.metrics.pending(self.pending.rows.len());
     }
 
-    fn ended(&mut self, ended: Arc<Ended>) {
-        self.trackers.departed(&ended);
+    /// A decision and what came of it, to be shown and to be written.
+    fn keep(&mut self, ended: Arc<Ended>) {
         if ended.decided.is_none() {
             return;
         }

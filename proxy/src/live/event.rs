@@ -11,7 +11,7 @@ use gearshift_selector::{
 use http::HeaderValue;
 
 use super::Reporter;
-use crate::metrics::Outcome;
+use crate::{clock, metrics::Outcome};
 
 /// What a request is about: a model on a route. Made with the snapshot.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Decided {
     }
 }
 
-/// A request that ended.
+/// A request that ended, or an attempt after which another was made or none could be.
 #[derive(Debug)]
 pub struct Ended {
     /// What it was about.
@@ -103,8 +103,8 @@ pub struct End {
     pub at: Moment,
     /// How.
     pub outcome: Outcome,
-    /// The answer's status.
-    pub status: u16,
+    /// The status of the backend's answer; `None` where none came.
+    pub status: Option<u16>,
     /// Output tokens as far as events tell.
     pub counted_tokens: u32,
     /// The engine's own count.
@@ -112,6 +112,11 @@ pub struct End {
 }
 
 impl End {
+    /// Of an attempt that had no answer that its client should see.
+    fn unanswered(arrived: Moment, at: Moment, outcome: Outcome, status: Option<u16>) -> Self {
+        Self { arrived, first: None, last: at, at, outcome, status, counted_tokens: 0, usage: None }
+    }
+
     /// Output tokens of a whole answer, where they are known.
     pub(super) fn output_tokens(&self) -> Option<f64> {
         let counted = Some(self.counted_tokens).filter(|&tokens| tokens > 0);
@@ -123,26 +128,35 @@ impl End {
 /// On its way to the consumer.
 #[derive(Debug)]
 pub(super) enum Event {
-    Arrived { subject: Arc<Subject>, arrival: Arrival, at: Moment },
+    Arrived {
+        subject: Arc<Subject>,
+        arrival: Arrival,
+        at: Moment,
+    },
     Ended(Arc<Ended>),
+    /// A backend failed before it answered; the request goes on, or its end comes next.
+    Failed(Arc<Ended>),
 }
 
 impl Event {
     pub(super) fn at(&self) -> Moment {
         match self {
             Self::Arrived { at, .. } => *at,
-            Self::Ended(ended) => ended.end.at,
+            Self::Ended(ended) | Self::Failed(ended) => ended.end.at,
         }
     }
 }
 
-/// A request under way: says that it came when made, and how it ended by [`Report::end`].
+/// A request under way: says that it came when made, and how it ended by [`Report::end`]. Dropped without, it has ended without an
+/// answer: a workload window counts it once, however many backends were tried.
 #[derive(Debug)]
 pub struct Report {
     reporter: Arc<Reporter>,
     subject: Arc<Subject>,
     prompt_tokens: f64,
     repeated_tokens: f64,
+    arrived: Moment,
+    told: bool,
 }
 
 impl Report {
@@ -161,13 +175,43 @@ impl Report {
         let repeated_tokens = subject.seen.repeated_tokens(facts, model);
         let arrival = Arrival { prompt_tokens, repeated_tokens };
         reporter.put(Event::Arrived { subject: subject.clone(), arrival, at });
-        Some(Self { reporter: reporter.clone(), subject: subject.clone(), prompt_tokens, repeated_tokens })
+        let (reporter, subject) = (reporter.clone(), subject.clone());
+        Some(Self { reporter, subject, prompt_tokens, repeated_tokens, arrived: at, told: false })
     }
 
     /// It ended.
-    pub fn end(self, end: End, decided: Option<Box<Decided>>) {
-        let Self { reporter, subject, prompt_tokens, repeated_tokens } = self;
-        reporter.put(Event::Ended(Arc::new(Ended { subject, prompt_tokens, repeated_tokens, end, decided })));
+    pub fn end(mut self, end: End, decided: Option<Box<Decided>>) {
+        self.told = true;
+        self.reporter.put(Event::Ended(self.ended(end, decided)));
+    }
+
+    /// The backend that was chosen failed before it answered what the client should see; `status` is what it said, if anything.
+    pub fn failed(&self, status: Option<u16>, decided: Option<Box<Decided>>, at: Moment) {
+        if decided.is_some() {
+            let end = End::unanswered(self.arrived, at, Outcome::UpstreamError, status);
+            self.reporter.put(Event::Failed(self.ended(end, decided)));
+        }
+    }
+
+    /// The client went away before the backend answered.
+    pub fn abandoned(self, decided: Option<Box<Decided>>, at: Moment) {
+        let end = End::unanswered(self.arrived, at, Outcome::Cancelled, None);
+        self.end(end, decided);
+    }
+
+    fn ended(&self, end: End, decided: Option<Box<Decided>>) -> Arc<Ended> {
+        let Self { subject, prompt_tokens, repeated_tokens, .. } = self;
+        let (prompt_tokens, repeated_tokens) = (*prompt_tokens, *repeated_tokens);
+        Arc::new(Ended { subject: subject.clone(), prompt_tokens, repeated_tokens, end, decided })
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.told {
+            let end = End::unanswered(self.arrived, clock::now(), Outcome::Cancelled, None);
+            self.reporter.put(Event::Ended(self.ended(end, None)));
+        }
     }
 }
 

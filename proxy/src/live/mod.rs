@@ -43,7 +43,7 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Events that wait of one core at most: two a request, taken out every 50 ms. 200 kB a core.
+/// Events that wait of one core at most: two a request and one for each attempt that failed, taken out every 50 ms. 200 kB a core.
 const QUEUE: usize = 4096;
 
 /// One core's end of its queue.
@@ -138,5 +138,7 @@ pub fn start(
     })
 }
 
+#[cfg(test)]
+mod row_tests;
 #[cfg(test)]
 mod tests;

@@ -98,9 +98,8 @@ fn load(entrant: &Entrant, decided: &Decided) -> Load {
 pub(super) fn outcome(ended: &Ended, decided: &Decided) -> Outcome {
     let end = &ended.end;
     if end.outcome != metrics::Outcome::Ok {
-        return Outcome { requests: 1, failed: 1, ..Outcome::default() };
+        return Outcome { requests: 1, failed: ending(end.outcome).failed().into(), ..Outcome::default() };
     }
-    let seconds = |from: Moment, to: Moment| clock::between(from, to).as_secs_f64();
     let first = end.first.filter(|_| decided.stream);
     let tokens = end.output_tokens().map(|tokens| tokens / f64::from(decided.sequences.max(1)));
     let tpot = |first| Some(seconds(first, end.last) / (tokens.filter(|&tokens| tokens > 1.0)? - 1.0));
@@ -112,6 +111,10 @@ pub(super) fn outcome(ended: &Ended, decided: &Decided) -> Outcome {
         cached_tokens: end.usage.and_then(|usage| usage.cached_tokens).map(f64::from),
         ..Outcome::default()
     }
+}
+
+fn seconds(from: Moment, to: Moment) -> f64 {
+    clock::between(from, to).as_secs_f64()
 }
 
 fn live(ended: &Ended, decided: &Decided, engine: &Engine) -> Live {
@@ -136,16 +139,21 @@ fn live(ended: &Ended, decided: &Decided, engine: &Engine) -> Live {
         explored: decision.explored,
         prediction: Prediction::of(decision),
         candidates: Candidates::of(&decided.field, |index| name(decided, index)),
-        ended: match end.outcome {
-            metrics::Outcome::Ok => Ending::Ok,
-            metrics::Outcome::ClientError => Ending::ClientError,
-            metrics::Outcome::UpstreamError => Ending::UpstreamError,
-            metrics::Outcome::Cut => Ending::Cut,
-            metrics::Outcome::Cancelled => Ending::Cancelled,
-        },
-        status: end.status.into(),
+        ended: ending(end.outcome),
+        ended_after_s: Some(seconds(decided.at, end.at)),
+        status: end.status.map(u32::from),
         prompt_tokens: end.usage.map(|usage| f64::from(usage.prompt_tokens)),
         output_tokens: end.output_tokens(),
+    }
+}
+
+fn ending(outcome: metrics::Outcome) -> Ending {
+    match outcome {
+        metrics::Outcome::Ok => Ending::Ok,
+        metrics::Outcome::ClientError => Ending::ClientError,
+        metrics::Outcome::UpstreamError => Ending::UpstreamError,
+        metrics::Outcome::Cut => Ending::Cut,
+        metrics::Outcome::Cancelled => Ending::Cancelled,
     }
 }
 

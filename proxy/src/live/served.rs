@@ -100,6 +100,7 @@ mod tests {
             propensity: 1.0,
             explored: false,
             even_e2e_s: None,
+            rival: None,
         }
     }
 
@@ -132,7 +133,7 @@ mod tests {
             last: at(300),
             at: at(300),
             outcome: Outcome::Ok,
-            status: 200,
+            status: Some(200),
             counted_tokens: tokens,
             usage: Some(Usage { prompt_tokens: 100, completion_tokens: tokens, cached_tokens: None }),
         };

@@ -37,8 +37,10 @@ pub(super) struct Batch {
 pub(super) struct Store {
     url: String,
     replica: String,
-    /// Opened when first needed, and again where that failed.
+    /// Opened when first needed.
     writer: Option<Writer>,
+    /// Whether its last file failed, so that the store is opened again.
+    failed: bool,
     metrics: LiveMetrics,
     complained: Option<Instant>,
     /// Cancelled when there is no time for patience.
@@ -47,7 +49,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(url: String, replica: String, metrics: LiveMetrics, hurry: CancellationToken) -> Self {
-        Self { url, replica, writer: None, metrics, complained: None, hurry }
+        Self { url, replica, writer: None, failed: false, metrics, complained: None, hurry }
     }
 
     pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
@@ -93,14 +95,17 @@ impl Store {
 
     async fn put(&mut self, file: &bytes::Bytes, unix_ms: u64) -> Result<String, Error> {
         let writer = match &mut self.writer {
-            Some(writer) => writer,
+            Some(writer) => {
+                if self.failed {
+                    // A folder that was removed is made anew. Its names go on: what was lost of the last try may be its answer alone.
+                    writer.reopen(gearshift_perfdb::open(&self.url)?);
+                }
+                writer
+            }
             none => none.insert(Writer::new(gearshift_perfdb::open(&self.url)?, &self.replica)?),
         };
         let put = writer.put(file.clone(), unix_ms).await;
-        if put.is_err() {
-            // A folder that was removed is made anew.
-            self.writer = None;
-        }
+        self.failed = put.is_err();
         put.map(|path| path.to_string())
     }
 

@@ -37,7 +37,7 @@ fn end(arrived: Moment, at: Moment) -> End {
         last: at,
         at,
         outcome: Outcome::Ok,
-        status: 200,
+        status: Some(200),
         counted_tokens: 0,
         usage: Some(usage),
     }
@@ -49,9 +49,10 @@ fn a_full_queue_drops_counts_and_never_waits() {
     let metrics = Metrics::new(&registry).unwrap();
     let (reporters, Inboxes(inboxes)) = queues(1, &metrics);
     let (subject, model) = (subject(), ModelState::new());
-    for _ in 0..QUEUE + 10 {
-        Report::begin(&reporters[0], &subject, &facts(Work::Generate), &model, Moment(1)).unwrap();
-    }
+    // What is dropped would say that it has ended.
+    let begin =
+        |_| Report::begin(&reporters[0], &subject, &facts(Work::Generate), &model, Moment(1)).unwrap();
+    let _under_way: Vec<Report> = (0..QUEUE + 10).map(begin).collect();
     assert_eq!(counted(&registry, "gearshift_observations_lost_total", "queue_full"), 10.0);
     assert_eq!(inboxes[0].try_iter().count(), QUEUE);
     // What does not generate is another workload.
@@ -71,12 +72,7 @@ fn a_report_that_begins_and_ends_makes_a_window() {
         let report = Report::begin(&reporters[0], &subject, &facts(Work::Generate), &model, arrived).unwrap();
         report.end(end(arrived, arrived.after(Duration::from_secs(3))), None);
     }
-    for event in inboxes.iter().flat_map(Receiver::try_iter) {
-        match event {
-            Event::Arrived { subject, arrival, at } => trackers.arrived(&subject, &arrival, at),
-            Event::Ended(ended) => trackers.departed(&ended),
-        }
-    }
+    inboxes.iter().flat_map(Receiver::try_iter).for_each(|event| trackers.take(&event));
     let windows = trackers.windows(start.after_seconds(100.0));
     let ModelView { window, classes, routes } = &windows["chat"];
     assert!((window.rate_per_s - 1.0).abs() < 0.03 && (window.concurrency - 3.0).abs() < 0.1, "{window:?}");
@@ -146,4 +142,36 @@ async fn a_store_that_comes_back_gets_what_waited() {
     assert_eq!(counted(&registry, "gearshift_observations_written_total", ""), 3.0);
     assert_eq!(counted(&registry, "gearshift_observations_lost_total", "store"), 0.0);
     assert_eq!(std::fs::read_dir(folder.path().join("rows")).unwrap().count(), 1);
+}
+
+/// A try whose answer was lost is found by its name, whatever had to be opened anew in between.
+#[tokio::test(start_paused = true)]
+async fn names_of_files_go_on_where_a_store_was_away() {
+    let (folder, store, first) = blocked(&Registry::new());
+    let (rows, aside) = (folder.path().join("rows"), folder.path().join("aside"));
+    std::fs::remove_file(&rows).unwrap();
+    let (sender, batches) = tokio::sync::mpsc::channel(1);
+    let next = store::Batch { ended: first.ended.clone(), first: 3, wall: first.wall };
+    let files = || -> Vec<String> {
+        let entries = std::fs::read_dir(&rows).into_iter().flatten();
+        let mut names: Vec<_> = entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let goes_and_comes_back = async {
+        sender.send(first).await.unwrap();
+        while files().is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        std::fs::rename(&rows, &aside).unwrap();
+        std::fs::write(&rows, "").unwrap();
+        sender.send(next).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        std::fs::remove_file(&rows).unwrap();
+        std::fs::rename(&aside, &rows).unwrap();
+        drop(sender);
+    };
+    tokio::join!(store.run(batches), goes_and_comes_back);
+    let numbers: Vec<_> = files().iter().map(|name| name.rsplit_once('-').unwrap().1.to_owned()).collect();
+    assert_eq!(numbers, ["000000.parquet", "000001.parquet"]);
 }

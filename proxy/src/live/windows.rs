@@ -12,7 +12,7 @@ use gearshift_selector::{
 };
 use serde::Serialize;
 
-use super::{Ended, Subject};
+use super::{Ended, Subject, event::Event};
 use crate::snapshot::Snapshot;
 
 /// The windows of all models by name.
@@ -49,11 +49,20 @@ impl Trackers {
         Self { half_life_s, models: HashMap::new() }
     }
 
-    pub(super) fn arrived(&mut self, subject: &Subject, arrival: &Arrival, at: Moment) {
+    /// Takes in what happened. A backend that failed is no end of a request: another may be tried, or its end comes next.
+    pub(super) fn take(&mut self, event: &Event) {
+        match event {
+            Event::Arrived { subject, arrival, at } => self.arrived(subject, arrival, *at),
+            Event::Ended(ended) => self.departed(ended),
+            Event::Failed(_) => {}
+        }
+    }
+
+    fn arrived(&mut self, subject: &Subject, arrival: &Arrival, at: Moment) {
         self.each(subject, at, |tracker| tracker.arrived(arrival, at));
     }
 
-    pub(super) fn departed(&mut self, ended: &Ended) {
+    fn departed(&mut self, ended: &Ended) {
         let (subject, departure, at) = (&ended.subject, ended.departure(), ended.end.at);
         self.each(subject, at, |tracker| tracker.departed(&departure, at));
         let whole = departure.prompt_tokens.zip(departure.output_tokens);

@@ -112,7 +112,7 @@ impl LiveMetrics {
             )?,
             explored: counter(
                 "gearshift_decisions_explored_total",
-                "Decisions that explored: the request may have gone elsewhere than to the best.",
+                "Decisions that explored or introduced a backend: the request may have gone elsewhere than to the best. Introductions come with `explore: 0` too.",
             )?,
             numbers: [a?, b?, c?, d?, e?],
             lengths: [f?, g?],

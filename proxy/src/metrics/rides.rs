@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use gearshift_config::Slo;
-use gearshift_selector::{Prediction, Usage};
+use gearshift_selector::{Hindsight, Prediction, Usage};
 use prometheus::{Counter, IntCounter, IntCounterVec, Registry};
 
 use super::{
+    attempts::{Attempts, Failed, FailedAttempts},
     family::{self, CounterVecF64},
     histograms::{Histogram, Histograms},
 };
@@ -54,6 +55,8 @@ impl Outcome {
     }
 }
 
+/// Seconds of the choice, of the best other candidate, and of what the one exceeds the other by where it does.
+const REGRET: [&str; 3] = ["chosen", "best_other", "regret"];
 const TOKENS: [&str; 3] = ["prompt", "cached", "output"];
 const TARGETS: [&str; 3] = ["ttft", "tpot", "e2e"];
 const RESULTS: [&str; 2] = ["met", "missed"];
@@ -62,6 +65,7 @@ const RESULTS: [&str; 2] = ["met", "missed"];
 #[derive(Debug)]
 pub(super) struct Rides {
     requests: IntCounterVec,
+    attempts: Attempts,
     ttft: Histograms,
     tpot: Histograms,
     duration: Histograms,
@@ -70,12 +74,14 @@ pub(super) struct Rides {
     slo: IntCounterVec,
     cost: CounterVecF64,
     energy: CounterVecF64,
+    regret: CounterVecF64,
 }
 
 /// The children for one route and backend, resolved once.
 #[derive(Debug)]
 pub struct RideMetrics {
     outcomes: [IntCounter; 5],
+    failed: Arc<FailedAttempts>,
     ttft: Arc<Histogram>,
     tpot: Arc<Histogram>,
     duration: Arc<Histogram>,
@@ -87,6 +93,8 @@ pub struct RideMetrics {
     slo: Option<(Slo, [IntCounter; 2])>,
     cost: Counter,
     energy: Counter,
+    /// Of the whole route, in the order of [`REGRET`].
+    regret: [Counter; 3],
 }
 
 /// A regular answer that was relayed whole.
@@ -106,6 +114,8 @@ pub struct Answered {
     pub usage: Option<Usage>,
     /// What was predicted for this output.
     pub predicted: Option<Prediction>,
+    /// The choice against the best of the other candidates.
+    pub hindsight: Option<Hindsight>,
 }
 
 impl Answered {
@@ -124,6 +134,11 @@ impl RideMetrics {
         self.outcomes[outcome as usize].inc();
     }
 
+    /// Counts an attempt that gave no response for the client.
+    pub fn failed(&self, what: Failed) {
+        self.failed.count(what);
+    }
+
     /// Notes a regular answer.
     pub fn answered(&self, answered: &Answered) {
         let times = answered.times();
@@ -138,8 +153,19 @@ impl RideMetrics {
         if let Some((slo, counters)) = &self.slo {
             counters[usize::from(missed(slo, times))].inc();
         }
+        if let Some(hindsight) = answered.hindsight {
+            self.regret(hindsight);
+        }
         if let Some(predicted) = answered.predicted {
             self.compare(&predicted, times, answered.chosen.as_secs_f64());
+        }
+    }
+
+    fn regret(&self, Hindsight { chosen_s, best_other_s }: Hindsight) {
+        let seconds = [chosen_s, best_other_s, (chosen_s - best_other_s).max(0.0)];
+        // All or none: they are compared.
+        if seconds.iter().all(|seconds| seconds.is_finite() && *seconds >= 0.0) {
+            self.regret.iter().zip(seconds).for_each(|(counter, seconds)| counter.inc_by(seconds));
         }
     }
 
@@ -176,6 +202,7 @@ impl Rides {
                 "Forwarded requests by how they ended.",
                 "outcome",
             )?,
+            attempts: Attempts::new(registry)?,
             ttft: times(
                 "gearshift_time_to_first_token_seconds",
                 "From the request's arrival to the first output of a streamed response.",
@@ -219,6 +246,12 @@ impl Rides {
                 "Energy of whole responses as estimated at the decision by a linear power model; not measured.",
                 LABELS,
             )?,
+            regret: family::sums(
+                registry,
+                "gearshift_estimated_regret_seconds_total",
+                "Whole answers on routes for latency: `chosen`, their time from the choice, as measured; `best_other`, what the best other candidate was predicted to take for the same output; `regret`, by how much the one exceeds the other, where it does. With what a request delays others by, as predicted.",
+                &["route", "of"],
+            )?,
         })
     }
 
@@ -229,6 +262,7 @@ impl Rides {
         let limited = *slo != Slo::default();
         RideMetrics {
             outcomes: Outcome::ALL.map(|outcome| counter(&self.requests, outcome.as_str())),
+            failed: self.attempts.child(route, model, backend),
             ttft: self.ttft.child(&labels),
             tpot: self.tpot.child(&labels),
             duration: self.duration.child(&labels),
@@ -237,11 +271,17 @@ impl Rides {
             slo: limited.then(|| (*slo, RESULTS.map(|result| counter(&self.slo, result)))),
             cost: self.cost.with_label_values(&labels),
             energy: self.energy.with_label_values(&labels),
+            regret: REGRET.map(|of| self.regret.with_label_values(&[route, of])),
         }
+    }
+
+    pub(super) fn retry(&self, after: Failed) {
+        self.attempts.retry(after);
     }
 
     /// Writes the families that the registry has not.
     pub(super) fn write(&self, page: &mut String) {
+        self.attempts.write(page);
         [&self.ttft, &self.tpot, &self.duration, &self.accuracy].iter().for_each(|family| family.write(page));
     }
 
@@ -252,12 +292,18 @@ impl Rides {
             let _ = family.remove_label_values(&[route, model, backend, label]);
         };
         Outcome::ALL.iter().for_each(|outcome| counters(&self.requests, outcome.as_str()));
+        self.attempts.forget(route, model, backend);
         TOKENS.iter().for_each(|kind| counters(&self.tokens, kind));
         RESULTS.iter().for_each(|result| counters(&self.slo, result));
         [&self.ttft, &self.tpot, &self.duration].iter().for_each(|family| family.remove(&labels));
         for family in [&self.cost, &self.energy] {
             let _ = family.remove_label_values(&labels);
         }
+    }
+
+    /// Removes the children of a route as a whole; absent ones are what is wanted.
+    pub(super) fn forget_route(&self, route: &str) {
+        REGRET.iter().for_each(|of| drop(self.regret.remove_label_values(&[route, of])));
     }
 
     /// Removes the children of a model on a backend that no route leads to any more.
@@ -293,6 +339,7 @@ mod tests {
             output_tokens,
             usage: None,
             predicted: None,
+            hindsight: None,
         };
         assert_eq!(answered(1).times(), [Some(1.0), None, Some(2.0)]);
         assert_eq!(answered(11).times(), [Some(1.0), Some(0.1), Some(2.0)]);

@@ -18,8 +18,6 @@ pub(super) struct Chosen {
     pub(super) decision: Decision,
     pub(super) flight: Flight,
     pub(super) waiting: Waiting,
-    /// Where the decision is kept for the record.
-    pub(super) decided: Option<Box<Decided>>,
 }
 
 /// Chooses a backend that has not been tried.
@@ -74,7 +72,7 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
     let entry = &inspected.snapshot.routes[*route];
     entry.decisions.note(&decision);
     let target = &model.targets[decision.chosen.index];
-    let waiting = Waiting::new(target.ride(*route, &entry.route, &model.label, metrics));
+    let waiting = Waiting::new(target.ride(*route, &entry.route, &model.label, metrics), decided);
     tracing::debug!(
         request_id = %inspected.id,
         backend = %backend.id,
@@ -83,7 +81,7 @@ pub(super) fn choose(worker: &Worker, inspected: &Inspected) -> Result<Chosen, P
         prompt_tokens = decision.prompt_tokens,
         "chose a backend"
     );
-    Ok(Chosen { decision, flight, waiting, decided })
+    Ok(Chosen { decision, flight, waiting })
 }
 
 /// The decision, for the record.

@@ -10,6 +10,7 @@ use super::{Failure, choose::Chosen, inspect::Inspected};
 use crate::{
     clock,
     error::Reason,
+    metrics::Failed,
     snapshot::Upstream,
     telemetry::TRACEPARENT,
     upstream::{
@@ -30,7 +31,7 @@ pub(super) async fn forward(
     let index = chosen.decision.chosen.index;
     let upstream = &inspected.model.targets[index].upstream;
     let uri = uri(upstream, &inspected.head.uri)
-        .map_err(|detail| Failure::new(Reason::Internal, "uri", "the path cannot be forwarded", detail))?;
+        .map_err(|detail| Failure::new(Reason::Internal, None, "the path cannot be forwarded", detail))?;
     let timeouts = &inspected.snapshot.config.timeouts;
     let patience = Patience {
         connect: timeouts.connect,
@@ -47,7 +48,8 @@ pub(super) async fn forward(
     match answer {
         Ok(response) if refused(&response) && inspected.others_left() => {
             let message = "the backend has no room; try again shortly";
-            Err(Failure::new(Reason::UpstreamRefused, "refused", message, "it answered 503".to_owned()))
+            let detail = "it answered 503".to_owned();
+            Err(Failure::new(Reason::UpstreamRefused, Some(Failed::Refused), message, detail))
         }
         Ok(response) => Ok(response),
         Err(error) => {
@@ -69,23 +71,17 @@ fn refused(response: &Response<UpstreamBody>) -> bool {
 
 /// What the client is told of a failure, which names no address of ours; the log has the rest.
 fn failure(error: &SendError) -> Failure {
-    let (reason, retry, message) = match error {
-        SendError::Connect(_) => {
-            (Reason::UpstreamUnreachable, "connect", "the backend cannot be reached; try again shortly")
-        }
-        SendError::ConnectTimeout(_) => (
-            Reason::UpstreamUnreachable,
-            "connect_timeout",
-            "the backend cannot be reached; try again shortly",
-        ),
-        SendError::Broken(_) => {
-            (Reason::UpstreamBroken, "broken", "the backend broke off before it answered; try again shortly")
-        }
+    const UNREACHABLE: &str = "the backend cannot be reached; try again shortly";
+    const BROKEN: &str = "the backend broke off before it answered; try again shortly";
+    let (reason, what, message) = match error {
+        SendError::Connect(_) => (Reason::UpstreamUnreachable, Failed::Connect, UNREACHABLE),
+        SendError::ConnectTimeout(_) => (Reason::UpstreamUnreachable, Failed::ConnectTimeout, UNREACHABLE),
+        SendError::Broken(_) => (Reason::UpstreamBroken, Failed::Broken, BROKEN),
         SendError::HeadTimeout(_) => {
-            (Reason::UpstreamTimeout, "response_timeout", "the backend did not answer in time")
+            (Reason::UpstreamTimeout, Failed::ResponseTimeout, "the backend did not answer in time")
         }
     };
-    Failure::new(reason, retry, message, error.to_string())
+    Failure::new(reason, Some(what), message, error.to_string())
 }
 
 /// The backend's URI for the client's path and query.

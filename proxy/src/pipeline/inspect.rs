@@ -7,7 +7,7 @@ use gearshift_selector::{Index, Moment, PrefixChain, RequestFacts, Work, prefix_
 use http::{HeaderMap, header, request::Parts};
 use smallvec::SmallVec;
 
-use super::{Failure, admit::Admitted, admit::RequestId, choose::Chosen};
+use super::{Failure, Refusal, admit::Admitted, admit::RequestId, choose::Chosen};
 use crate::{
     admission::{BufferGuard, Permit},
     endpoint::{BodyKind, Endpoint, Prompt},
@@ -36,7 +36,7 @@ pub(super) struct Inspected {
     pub(super) route: usize,
     pub(super) facts: RequestFacts,
     pub(super) tried: SmallVec<[Index; 4]>,
-    /// What is said of it, once it has ended.
+    /// What is said of it, once it has ended; elsewhere while a backend is asked.
     pub(super) report: Option<Report>,
     /// What became of the last backend that was tried.
     pub(super) failure: Option<ProxyError>,
@@ -67,6 +67,8 @@ pub(super) async fn inspect(worker: &Worker, admitted: Admitted) -> Result<Box<I
     };
     super::headers::prepare_request(&mut head.headers, &id);
     let report = report(worker, &reading, arrived);
+    // There from the first request on, so that the first error is seen to be one more.
+    reading.model.know_errors(reading.route, &snapshot.routes[reading.route].route, &worker.shared.metrics);
     // Boxed, because it moves from stage to stage.
     Ok(Box::new(Inspected {
         snapshot,
@@ -113,14 +115,19 @@ impl Inspected {
     ) -> Result<(), ProxyError> {
         let backend = &self.model.targets[chosen.decision.chosen.index].upstream.id;
         tracing::warn!(request_id = %self.id, %backend, detail = failure.detail, "{}", failure.error);
-        chosen.waiting.settle();
-        if !self.may_retry(worker, &failure) {
+        self.report = chosen.waiting.failed(&failure);
+        let Some(what) = failure.what.filter(|_| self.may_retry(worker, &failure)) else {
             return Err(failure.error);
-        }
-        worker.shared.metrics.retry(failure.retry);
+        };
+        worker.shared.metrics.retry(what);
         self.tried.push(chosen.decision.chosen.index);
         self.failure = Some(failure.error);
         Ok(())
+    }
+
+    /// The error, counted under the request's route and model.
+    pub(super) fn refuse(&self, error: ProxyError) -> Refusal {
+        Refusal { error, of: Some((self.model.clone(), self.route)) }
     }
 
     fn may_retry(&self, worker: &Worker, failure: &Failure) -> bool {

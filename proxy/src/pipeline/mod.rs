@@ -31,7 +31,8 @@ use crate::{
     endpoint::{self, Target},
     error::{ProxyError, Reason},
     listing,
-    snapshot::Snapshot,
+    metrics::Failed,
+    snapshot::{Model, Snapshot},
     telemetry::Trail,
     worker::Worker,
 };
@@ -48,8 +49,9 @@ pub async fn answer(worker: Rc<Worker>, mut request: Request<Incoming>) -> Proxy
     let mut trail = Trail::begin(&worker, telemetry, &mut request, &id.0, clock::now());
     match ride(&worker, snapshot, request, id.clone(), &mut trail).await {
         Ok(response) => response,
-        Err(error) => {
-            worker.shared.metrics.error(error.reason);
+        Err(Refusal { error, of }) => {
+            let known = of.as_ref().and_then(|(model, route)| model.errors(*route));
+            worker.shared.metrics.error(error.reason, known);
             tracing::info!(request_id = %id, reason = error.reason.as_str(), "{error}");
             let mut response = error.to_response(dialect).map(RelayBody::whole);
             trail.refused(error.reason);
@@ -65,30 +67,31 @@ async fn ride(
     request: Request<Incoming>,
     id: RequestId,
     trail: &mut Trail,
-) -> Result<ProxyResponse, ProxyError> {
+) -> Result<ProxyResponse, Refusal> {
     let endpoint = match endpoint::resolve(request.method(), request.uri().path()) {
         Target::Forward(endpoint) => endpoint,
         Target::ListModels => return Ok(own(listing::all(&snapshot), trail)),
-        Target::DescribeModel(name) => return listing::one(&snapshot, name).map(|one| own(one, trail)),
+        Target::DescribeModel(name) => return Ok(own(listing::one(&snapshot, name)?, trail)),
         Target::Health => {
             // Asked every second by whoever balances the load.
             trail.forget();
             return Ok(listing::health(&worker.shared).map(RelayBody::whole));
         }
-        Target::WrongMethod(right) => return Err(admit::wrong_method(&request, right)),
-        Target::Unknown => return Err(admit::unknown_path(&request)),
+        Target::WrongMethod(right) => return Err(admit::wrong_method(&request, right).into()),
+        Target::Unknown => return Err(admit::unknown_path(&request).into()),
     };
     let admitted = admit::admit(worker, snapshot, endpoint, request, id)?;
     let mut inspected = inspect::inspect(worker, admitted).await?;
     trail.asked(|| inspected.asked());
     loop {
-        let chosen = choose::choose(worker, &inspected)?;
+        let mut chosen = choose::choose(worker, &inspected).map_err(|error| inspected.refuse(error))?;
+        chosen.waiting.carry(inspected.report.take());
         let traceparent = trail.chosen(&chosen.decision, chosen.flight.started());
         match forward::forward(worker, &inspected, &chosen, traceparent.as_ref()).await {
             Ok(response) => return Ok(relay::relay(inspected, chosen, response, std::mem::take(trail))),
             Err(failure) => {
                 trail.failed(failure.error.reason);
-                inspected.exclude(worker, chosen, failure)?;
+                inspected.exclude(worker, chosen, failure).map_err(|error| inspected.refuse(error))?;
             }
         }
     }
@@ -100,19 +103,32 @@ fn own(response: Response<Bytes>, trail: &mut Trail) -> ProxyResponse {
     response.map(RelayBody::whole)
 }
 
+/// An error to be answered, with the request's model and the position of its route, where it was understood that far.
+#[derive(Debug)]
+struct Refusal {
+    error: ProxyError,
+    of: Option<(Arc<Model>, usize)>,
+}
+
+impl From<ProxyError> for Refusal {
+    fn from(error: ProxyError) -> Self {
+        Self { error, of: None }
+    }
+}
+
 /// A backend that gave no response the client should see.
 #[derive(Debug)]
 struct Failure {
     /// What to answer when nobody else can be tried.
     error: ProxyError,
-    /// Why another attempt is made, as the retry metric calls it.
-    retry: &'static str,
+    /// What became of the attempt; `None` where the backend had no part in it.
+    what: Option<Failed>,
     /// What happened, for the log alone: it may name addresses.
     detail: String,
 }
 
 impl Failure {
-    fn new(reason: Reason, retry: &'static str, message: &'static str, detail: String) -> Self {
-        Self { error: ProxyError::new(reason, message), retry, detail }
+    fn new(reason: Reason, what: Option<Failed>, message: &'static str, detail: String) -> Self {
+        Self { error: ProxyError::new(reason, message), what, detail }
     }
 }

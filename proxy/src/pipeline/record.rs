@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use gearshift_selector::{Flight, Moment, Usage};
 use http::StatusCode;
 
-use super::admit::RequestId;
+use super::{Failure, admit::RequestId};
 use crate::{
     admission::Permit,
     clock,
-    error::Reason,
+    error::{Reason, Source},
     live::{Decided, End, Report},
     metrics::{Answered, Outcome, RideMetrics},
     telemetry::{Ending, Trail},
@@ -19,25 +19,53 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Waiting {
     metrics: Arc<RideMetrics>,
+    /// Where the decision is kept for the record.
+    decided: Option<Box<Decided>>,
+    /// The request's, while it is here.
+    report: Option<Report>,
     settled: bool,
 }
 
 impl Waiting {
-    pub(super) fn new(metrics: Arc<RideMetrics>) -> Self {
-        Self { metrics, settled: false }
+    pub(super) fn new(metrics: Arc<RideMetrics>, decided: Option<Box<Decided>>) -> Self {
+        Self { metrics, decided, report: None, settled: false }
     }
 
-    /// The backend has answered or failed, and is counted elsewhere.
-    pub(super) fn settle(mut self) -> Arc<RideMetrics> {
+    /// Takes along what is said of the request, until it is settled.
+    pub(super) fn carry(&mut self, report: Option<Report>) {
+        self.report = report;
+    }
+
+    /// The backend has answered.
+    pub(super) fn answered(mut self, trail: Trail) -> (Arc<RideMetrics>, Told) {
         self.settled = true;
-        self.metrics.clone()
+        let told = Told { report: self.report.take(), decided: self.decided.take(), trail };
+        (self.metrics.clone(), told)
+    }
+
+    /// The attempt failed; gives back what is said of the request, which goes on.
+    pub(super) fn failed(mut self, failure: &Failure) -> Option<Report> {
+        self.settled = true;
+        failure.what.into_iter().for_each(|what| self.metrics.failed(what));
+        let reason = failure.error.reason;
+        let report = self.report.take()?;
+        // What went wrong here says nothing of the backend.
+        if reason.source() == Source::Upstream {
+            let status = (reason == Reason::UpstreamRefused).then_some(StatusCode::SERVICE_UNAVAILABLE);
+            report.failed(status.map(|it| it.as_u16()), self.decided.take(), clock::now());
+        }
+        Some(report)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if !self.settled {
-            self.metrics.count(Outcome::Cancelled);
+        if self.settled {
+            return;
+        }
+        self.metrics.count(Outcome::Cancelled);
+        if let Some(report) = self.report.take() {
+            report.abandoned(self.decided.take(), clock::now());
         }
     }
 }
@@ -155,7 +183,7 @@ impl Ride {
             last: self.last,
             at: now,
             outcome,
-            status: self.status.as_u16(),
+            status: Some(self.status.as_u16()),
             counted_tokens: self.output_tokens,
             usage,
         };
@@ -172,6 +200,7 @@ impl Ride {
             output_tokens,
             usage,
             predicted: flight.predicted(output_tokens),
+            hindsight: flight.hindsight(output_tokens, clock::now()),
         });
     }
 }

@@ -11,13 +11,7 @@ use http::{HeaderMap, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::{
-    ProxyResponse,
-    choose::Chosen,
-    headers,
-    inspect::Inspected,
-    record::{Ride, Told},
-};
+use super::{ProxyResponse, choose::Chosen, headers, inspect::Inspected, record::Ride};
 use crate::{
     clock,
     endpoint::{Dialect, Endpoint, StreamEnd},
@@ -46,17 +40,10 @@ pub(super) fn relay(
         head.headers.remove(header::CONTENT_LENGTH);
     }
     let inspected = *inspected;
-    let Chosen { flight, waiting, decided, .. } = chosen;
-    let told = Told { report: inspected.report, decided, trail };
-    let ride = Ride::new(
-        flight,
-        waiting.settle(),
-        inspected.id,
-        head.status,
-        inspected.arrived,
-        told,
-        inspected.permit,
-    );
+    let Chosen { flight, waiting, .. } = chosen;
+    let (metrics, told) = waiting.answered(trail);
+    let (id, arrived, permit) = (inspected.id, inspected.arrived, inspected.permit);
+    let ride = Ride::new(flight, metrics, id, head.status, arrived, told, permit);
     let mut relay = Relay {
         body,
         events: events.then(|| Events::new(inspected.endpoint)),

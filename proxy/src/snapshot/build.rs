@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use gearshift_config::{Backend, BackendId, Catalog, Config, Declared, ModelFacts, Route, RouteId};
 use gearshift_perfdb::Facts;
 use gearshift_selector::{
-    BackendSpec, Exploration, Group, ModelState, OutputLengths, RoutePolicy, Software, window::SeenPrefixes,
+    BackendSpec, Exploration, Group, ModelState, OutputLengths, RoutePolicy, window::SeenPrefixes,
 };
 use http::HeaderValue;
 
@@ -118,14 +118,18 @@ impl Builder {
         };
         let subjects = config.routes.iter().map(|route| Arc::new(subject(route))).collect();
         let observations = &config.observations;
-        let exploration =
-            Exploration { share: observations.explore, max_loss: observations.explore_max_loss };
+        let exploration = Exploration {
+            share: observations.explore,
+            max_loss: observations.explore_max_loss,
+            introduce: Exploration::INTRODUCE,
+        };
         let shadow = learners.shadow.as_ref().and_then(|shadow| encoded(&draft.specs, &shadow.learner));
         let model = Model {
             policies,
             subjects,
             engines: draft.engines.into(),
             bundle: learners.active.as_ref().map(|active| active.version.name.as_str().into()),
+            errors: (0..routes).map(|_| OnceLock::new()).collect(),
             label,
             served_name: draft.served_name,
             card: draft.card,
@@ -154,7 +158,7 @@ impl Builder {
             hardware: backend.hardware.as_ref().map(|hardware| (hardware.facts.clone(), hardware.count)),
             model: facts(config, offer),
             knobs,
-            software: Software::default(),
+            software: detected.map(Detected::software).unwrap_or_default(),
             lossless,
             price_usd_per_hour: backend.price_usd_per_hour,
             state: member.state().clone(),

@@ -8,7 +8,7 @@ mod matching;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use gearshift_config::{BackendId, Config, Route};
@@ -20,7 +20,7 @@ use crate::{
     bundles::Learners,
     fleet::Member,
     live::{Engine, Subject},
-    metrics::{DecisionMetrics, Metrics, RideMetrics},
+    metrics::{DecisionMetrics, ErrorMetrics, Metrics, RideMetrics},
     upstream::connect::Connector,
 };
 
@@ -73,6 +73,8 @@ pub struct Model {
     pub engines: Arc<[Arc<Engine>]>,
     /// The active bundle's name.
     pub bundle: Option<Arc<str>>,
+    /// Counters of errors by route, resolved when first used.
+    errors: Box<[OnceLock<ErrorMetrics>]>,
 }
 
 /// What engines say of a model.
@@ -90,7 +92,7 @@ pub struct Target {
     /// Connection, credentials, path; the same across snapshots while the backend's settings are.
     pub upstream: Arc<Upstream>,
     /// Metric children by route, resolved when first used.
-    rides: Box<[std::sync::OnceLock<Arc<RideMetrics>>]>,
+    rides: Box<[OnceLock<Arc<RideMetrics>>]>,
 }
 
 /// How to reach a backend.
@@ -165,9 +167,21 @@ impl Snapshot {
     }
 }
 
+impl Model {
+    /// Resolves the counters of errors on a route, by its position.
+    pub fn know_errors(&self, index: usize, route: &Route, metrics: &Metrics) {
+        self.errors[index].get_or_init(|| metrics.errors(route.id.as_str(), &self.label));
+    }
+
+    /// The counters of errors on a route, by its position; `None` before its first request.
+    pub fn errors(&self, index: usize) -> Option<&ErrorMetrics> {
+        self.errors[index].get()
+    }
+}
+
 impl Target {
     fn new(upstream: Arc<Upstream>, routes: usize) -> Self {
-        Self { upstream, rides: (0..routes).map(|_| std::sync::OnceLock::new()).collect() }
+        Self { upstream, rides: (0..routes).map(|_| OnceLock::new()).collect() }
     }
 
     /// The metric children for a route, by its position.

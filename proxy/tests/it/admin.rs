@@ -2,7 +2,10 @@
 
 use http::{Method, header};
 
-use crate::common::{Answer, CHAT, Client, Engine, Gearshift, QUESTION, STREAMED, Served, Yaml, request};
+use crate::common::{
+    Answer, CHAT, Client, Engine, Gearshift, QUESTION, Raw, STREAMED, Served, Yaml, beside, read_answer,
+    request, within,
+};
 
 async fn operate(proxy: &Gearshift, method: Method, path: &str, authorization: &str) -> Answer {
     let mut request = request(method, path, "");
@@ -98,8 +101,11 @@ async fn every_family_of_the_source_is_there_and_says_what_happened() {
     let scrape = proxy.scrape().await;
     let sources = [
         include_str!("../../src/metrics.rs"),
+        include_str!("../../src/metrics/attempts.rs"),
         include_str!("../../src/metrics/bundles.rs"),
         include_str!("../../src/metrics/decisions.rs"),
+        include_str!("../../src/metrics/errors.rs"),
+        include_str!("../../src/metrics/operators.rs"),
         include_str!("../../src/metrics/rides.rs"),
         include_str!("../../src/fleet/metrics.rs"),
     ];
@@ -161,4 +167,70 @@ async fn the_fleet_and_the_configuration_can_be_looked_at() {
     assert_eq!(config.json()["config"]["backends"][0]["id"], "a");
     assert!(config.json()["last_reload_error"].is_null());
     assert!(proxy.operate("/").await.text().contains("/metrics"));
+}
+
+const LIVEZ: &str = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// Connections at once, as the README says.
+const MOST: usize = 256;
+
+#[tokio::test]
+async fn operators_have_so_many_connections_and_no_more() {
+    let engine = Engine::start().await;
+    let mut proxy = Gearshift::start(Yaml::of(&[&engine])).await;
+    proxy.fleet_ready().await;
+    // One that was used before keeps its place.
+    let mut scraper = Client::http1(proxy.admin).await;
+    let alone = async {
+        // What asked before may still be closing.
+        while !scraper
+            .ask(request(Method::GET, "/metrics", ""))
+            .await
+            .text()
+            .contains("\ngearshift_admin_connections 1\n")
+        {}
+    };
+    within("every other connection to end", Box::pin(alone)).await;
+    // The console's live streams count like all others.
+    let admin = proxy.admin;
+    let enter = move |number| async move {
+        let mut one = Raw::connect(admin).await;
+        let (ask, answer) = match number {
+            1..=8 => ("GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n", "event: fleet"),
+            _ => (LIVEZ, "ok\n"),
+        };
+        assert!(one.write(ask).await);
+        assert!(one.until(answer).await.contains(answer));
+        one
+    };
+    // All at once: who has been answered and is silent for ten seconds has left before the last one is in, on a busy machine.
+    let entering: Vec<_> = (1..MOST).map(|number| beside(enter(number))).collect();
+    let mut inside = Vec::new();
+    for one in entering {
+        inside.push(one.await.unwrap());
+    }
+
+    let mut refused = Raw::connect(proxy.admin).await;
+    refused.write(LIVEZ).await;
+    let said = refused.rest().await;
+    let (status, body) = read_answer(&said);
+    assert!(status == 503 && body.contains("close some"), "{said}");
+    assert!(said.contains("Retry-After: 5"), "{said}");
+    proxy.logged("as many connections as may be").await;
+    let page = scraper.ask(request(Method::GET, "/metrics", "")).await;
+    let shown = ["gearshift_admin_connections 256\n", "gearshift_admin_connections_refused_total 1\n"];
+    assert!(shown.iter().all(|line| page.text().contains(line)), "{}", page.text());
+
+    // Requests are served by others, and whoever leaves makes room.
+    inside.clear();
+    let admitted = async {
+        loop {
+            let mut next = Raw::connect(proxy.admin).await;
+            next.write(LIVEZ).await;
+            if next.until("\n").await.contains("200") {
+                break;
+            }
+        }
+    };
+    within("room", Box::pin(admitted)).await;
 }

@@ -42,6 +42,28 @@ fn it_is_json_where_asked_for() {
 }
 
 #[test]
+fn ways_to_draft_are_named_and_the_usual_bundle_is_asked_where_it_lies() {
+    let drafts =
+        ["--speculate", "eagle3=heads", "--speculate", "ngram", "--concurrency", "2", "--vllm", "0.19.0"];
+    let (code, said, problem) = advise(&[&MODEL[..], &CARD, &WORK, &drafts].concat());
+    assert_eq!((code, problem.as_str()), (0, ""));
+    let line = said.lines().last().unwrap();
+    assert!(
+        line.contains("--speculative-config") && line.contains("eagle3") && line.contains("heads"),
+        "{said}"
+    );
+    assert!(said.contains("What ngram gains depends on the text"), "{said}");
+
+    let beside = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(beside.path().join("models/default")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gearshift"));
+    command.arg("advise").args([&MODEL[..], &CARD, &WORK].concat()).current_dir(beside.path());
+    let said = command.env_remove("ORT_DYLIB_PATH").output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("by the prior alone; not by models/default: ONNX Runtime is needed"), "{said}");
+}
+
+#[test]
 fn hardware_may_be_given_in_numbers() {
     let card = ["--bf16-tflops", "200", "--memory-gb-per-s", "900", "--memory-gib", "48", "--count", "2"];
     let (code, said, problem) = advise(&[&MODEL[..], &card, &WORK].concat());
@@ -65,6 +87,8 @@ fn what_is_wrong_is_said() {
     }
     wrong(&[&MODEL, &["--hardware", "h200"], &WORK], "did you mean \"h200_sxm\"");
     wrong(&[&MODEL, &CARD], "--prompt-tokens");
+    wrong(&[&MODEL, &CARD, &WORK, &["--speculate", "eagle3"]], "eagle3=MODEL");
+    wrong(&[&MODEL, &CARD, &WORK, &["--vllm", "newest"]], "no version of vLLM");
     wrong(&[&MODEL, &CARD, &WORK, &["--rate", "1", "--concurrency", "2"]], "cannot be used with");
     wrong(&[&MODEL, &CARD, &WORK, &["--rate", "-1"]], "");
     wrong(&[&MODEL, &CARD, &WORK, &["--rate", "100000"]], "no profile keeps up");

@@ -116,6 +116,33 @@ async fn clients_that_do_not_read_do_not_hold_up_the_end() {
     assert_eq!(proxy.ended().await.code(), Some(0));
 }
 
+/// What reads the log of a service may crash too.
+#[tokio::test]
+async fn it_serves_and_ends_whether_or_not_anybody_reads_its_log() {
+    let mut engine = Engine::start().await;
+    let mut proxy = Gearshift::start(Yaml::of(&[&engine])).await;
+    proxy.stop_reading();
+    // Each of these is logged: files that are no configuration, then what becomes of requests and of the backend.
+    for wrong in ["models: 1", "models: 2", "models: 3"] {
+        let before = proxy.scrape().await.sum("gearshift_config_reloads_total", &["result=\"rejected\""]);
+        proxy.write_config(&wrong);
+        proxy.signal(Signal::HUP);
+        let refused = async {
+            while proxy.scrape().await.sum("gearshift_config_reloads_total", &["result=\"rejected\""])
+                == before
+            {}
+        };
+        within("the file to be refused", refused).await;
+    }
+    let (answer, ()) =
+        tokio::join!(proxy.post(CHAT, QUESTION), async { engine.next().await.json(200, COMPLETION) });
+    assert_eq!(answer.status, 200);
+    engine.die().await;
+    assert!(proxy.post(CHAT, QUESTION).await.status.is_server_error(), "an answer, and no cut connection");
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.ended().await.code(), Some(0));
+}
+
 #[tokio::test]
 async fn an_idle_proxy_ends_at_once_and_leaves_its_ports() {
     let engine = Engine::start().await;

@@ -27,9 +27,34 @@ fn help_shows_examples_and_exit_codes() {
 #[test]
 fn every_subcommand_shows_examples_in_its_help() {
     for name in subcommands().iter().filter(|name| *name != "help") {
-        let (code, help) = gearshift(&[name, "--help"]);
-        assert!(code == Some(0) && help.contains(&format!("Examples:\n  gearshift {name}")), "{help}");
+        shows_examples(&[name]);
     }
+    for verb in ["verify", "schema", "list", "activate", "rollback", "newest"] {
+        shows_examples(&["bundle", verb]);
+    }
+    for verb in ["status", "pause", "resume"] {
+        shows_examples(&["controller", verb]);
+    }
+}
+
+#[track_caller]
+fn shows_examples(command: &[&str]) {
+    let (code, help) = gearshift(&[command, &["--help"]].concat());
+    let example = format!("Examples:\n  gearshift {}", command.join(" "));
+    assert!(code == Some(0) && help.contains(&example) && help.contains("Exit codes: 0"), "{help}");
+}
+
+/// What `check` finds is where its help says.
+#[test]
+fn findings_are_under_the_key_of_the_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.yaml");
+    std::fs::write(&file, "backends: []\n").unwrap();
+    let (_, help) = gearshift(&["check", "--help"]);
+    let key = help.split("jq '.").nth(1).unwrap().split('[').next().unwrap();
+    let (_, said) = gearshift(&["check", "--output", "json", file.to_str().unwrap()]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(!said[key].as_array().unwrap().is_empty(), "{key}: {said}");
 }
 
 #[test]
@@ -51,6 +76,9 @@ fn exit_codes_are_those_of_the_help() {
         (vec!["serve", "--config", &bad], 1),
         (vec!["explain", "--admin", nobody], 1),
         (vec!["controller", "--admin", nobody], 1),
+        (vec!["controller", "pause", "--admin", nobody, "--token", "x"], 1),
+        (vec!["controller", "--admin", nobody, "resume", "--output", "json"], 1),
+        (vec!["bundle", "activate", "a b", "--admin", nobody], 1),
         (vec!["bundle", "list", "/dev/null/nowhere"], 1),
         (vec![], 2),
         (vec!["sevre"], 2),
@@ -61,9 +89,9 @@ fn exit_codes_are_those_of_the_help() {
     }
 }
 
-/// Every command that prints a table.
+/// Every command that reports something; `serve` logs, `completions` and `man` write for shells and man.
 #[test]
-fn tables_come_as_json_too() {
+fn reports_come_as_json_too() {
     for arguments in [
         vec!["check"],
         vec!["advise"],
@@ -74,6 +102,9 @@ fn tables_come_as_json_too() {
         vec!["bundle", "list"],
         vec!["bundle", "verify"],
         vec!["bundle", "schema"],
+        vec!["bundle", "activate"],
+        vec!["bundle", "rollback"],
+        vec!["bundle", "newest"],
     ] {
         let (_, help) = gearshift(&[&arguments[..], &["--help"]].concat());
         assert!(help.contains("--output <OUTPUT>"), "{arguments:?}: {help}");

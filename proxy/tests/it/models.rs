@@ -3,7 +3,7 @@
 use http::{Method, Request};
 use http_body_util::Full;
 
-use crate::common::{Body, CHAT, COMPLETION, Engine, Gearshift, Served, Yaml, request};
+use crate::common::{Body, CHAT, COMPLETION, Engine, Gearshift, QUESTION, Served, Yaml, request};
 
 fn bare(method: Method, path: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Full::default()).unwrap()
@@ -35,6 +35,29 @@ async fn the_models_of_the_fleet_are_listed_under_every_name() {
     for unknown in ["nobody", "org", "org%2", "org%zzadapter", "%ff", "org%252fadapter"] {
         assert_eq!(proxy.get(&format!("/v1/models/{unknown}")).await.error(404), "model_not_found");
     }
+}
+
+#[tokio::test]
+async fn an_engine_that_lists_names_without_end_does_not_take_all_there_is() {
+    let mut engine = Engine::start().await;
+    let names: Vec<_> = (0..5_000).map(|number| format!("adapter-{number}")).collect();
+    let listed: Vec<_> = ["stub"].into_iter().chain(names.iter().map(String::as_str)).map(Served).collect();
+    engine.set_models(&listed);
+    let mut proxy =
+        Gearshift::start(Yaml::new().entry(&format!("{{name: a, url: \"http://{}\"}}", engine.address)))
+            .await;
+    let said = proxy.logged("the engine says what it serves").await;
+    assert!(said.contains("\"names\":1000") && said.contains("adapter-0") && said.len() < 1_000, "{said}");
+    proxy.logged("\"left_out\":4001").await;
+    proxy.fleet_is("how many are left out", |backend| backend["detected"]["left_out"] == 4_001).await;
+    let scrape = proxy.scrape().await;
+    assert_eq!(scrape.sum("gearshift_backend_serves", &[]), 1_000.0);
+    assert_eq!(scrape.sum("gearshift_backend_names_left_out", &["backend=\"a\""]), 4_001.0);
+    let (answer, ()) =
+        tokio::join!(proxy.post(CHAT, QUESTION), async { engine.next().await.json(200, COMPLETION) });
+    assert_eq!(answer.status, 200);
+    let beyond = QUESTION.replace("stub", "adapter-4999");
+    assert_eq!(proxy.post(CHAT, beyond).await.error(404), "model_not_found");
 }
 
 #[tokio::test]

@@ -2,11 +2,14 @@
 
 use std::{fs, path::Path, process::Command};
 
-use arrow_array::{Array as _, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow_array::{Array as _, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use rustix::process::Signal;
 
-use crate::common::{CHAT, COMPLETION, Engine, Gearshift, QUESTION, STREAMED, Yaml, within};
+use crate::common::{
+    CHAT, COMPLETION, Client, Engine, Exchange, Gearshift, QUESTION, STREAMED, Yaml, post,
+    rows::{column, count, list, number, rows, text, written},
+    within,
+};
 
 const SECRET: &str = "the-prompt-that-nobody-may-find";
 
@@ -28,61 +31,6 @@ fn chat(prompt: &str, stream: bool) -> String {
     serde_json::json!({"model": "stub", "stream": stream, "max_tokens": 20,
         "messages": [{"role": "user", "content": prompt}]})
     .to_string()
-}
-
-/// Rows of all files of a folder; none where there is no folder.
-fn rows(folder: &Path) -> Vec<RecordBatch> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
-    files.sort();
-    let read = |path: &std::path::PathBuf| {
-        let file = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).unwrap()).unwrap();
-        file.build().unwrap().map(Result::unwrap).collect::<Vec<_>>()
-    };
-    files.iter().flat_map(read).collect()
-}
-
-fn count(batches: &[RecordBatch]) -> usize {
-    batches.iter().map(RecordBatch::num_rows).sum()
-}
-
-async fn written(folder: &Path, wanted: usize) -> Vec<RecordBatch> {
-    within("rows", async {
-        loop {
-            let batches = rows(folder);
-            if count(&batches) >= wanted {
-                return batches;
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-}
-
-fn column<'b, A: 'static>(batch: &'b RecordBatch, name: &str) -> &'b A {
-    batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}")).as_any().downcast_ref().unwrap()
-}
-
-fn text(batch: &RecordBatch, name: &str, row: usize) -> String {
-    column::<StringArray>(batch, name).value(row).to_owned()
-}
-
-fn number(batch: &RecordBatch, name: &str, row: usize) -> f64 {
-    let column = column::<Float64Array>(batch, name);
-    assert!(column.is_valid(row), "{name}");
-    column.value(row)
-}
-
-fn list(batch: &RecordBatch, name: &str, row: usize) -> Vec<f64> {
-    let values = column::<ListArray>(batch, name).value(row);
-    values
-        .as_any()
-        .downcast_ref::<Float64Array>()
-        .unwrap()
-        .iter()
-        .map(|one| one.unwrap_or(f64::NAN))
-        .collect()
 }
 
 async fn answer(proxy: &Gearshift, engine: &mut Engine, body: String) {
@@ -170,6 +118,25 @@ async fn a_request_becomes_a_row_without_its_prompt() {
 }
 
 #[tokio::test]
+async fn rows_say_how_old_the_engines_software_is() {
+    let mut engine = Engine::start().await;
+    let proxy = Gearshift::start(yaml(&[&engine], "url: rows, flush_rows: 1")).await;
+    proxy.fleet_is("its version", |backend| backend["detected"]["version"] == "0.12.0").await;
+    // The next snapshot has it.
+    let row = within("a row with it", async {
+        for count in 1.. {
+            answer(&proxy, &mut engine, chat("hi", false)).await;
+            let last = written(&proxy.folder().join("rows"), count).await.pop().unwrap();
+            if text(&last, "engine_version", 0) == "0.12.0" {
+                return last;
+            }
+        }
+        unreachable!()
+    });
+    assert!((number(&row.await, "engine_months", 0) - 155.0 / 30.4).abs() < 1e-9, "of December 2025");
+}
+
+#[tokio::test]
 async fn the_end_writes_what_waits() {
     let mut engine = Engine::start().await;
     let mut proxy = Gearshift::start(yaml(&[&engine], "url: rows, flush_every: 1h")).await;
@@ -191,6 +158,82 @@ async fn the_end_writes_what_waits() {
     let ended: Vec<_> = (0..4).map(|row| text(&batches[0], "ended", row)).collect();
     assert_eq!(ended, ["ok", "ok", "ok", "cancelled"]);
     assert!(column::<Float64Array>(&batches[0], "e2e_s").is_null(3));
+    assert!(number(&batches[0], "ended_after_s", 3) > 0.0);
+}
+
+/// Whether the first of two engines is asked, and what it is asked.
+async fn asked(engines: &mut [Engine; 2]) -> (bool, Exchange) {
+    let [first, second] = engines;
+    tokio::select! {
+        exchange = first.next() => (true, exchange),
+        exchange = second.next() => (false, exchange),
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_before_it_answers_makes_a_row_and_a_decision() {
+    let mut engines = [Engine::start().await, Engine::start().await];
+    let proxy = Gearshift::start(yaml(&[&engines[0], &engines[1]], "url: rows, flush_rows: 3")).await;
+    proxy.fleet_ready().await;
+    let (answer, first_failed) = tokio::join!(proxy.post(CHAT, QUESTION), async {
+        let (first, exchange) = asked(&mut engines).await;
+        exchange.hang_up();
+        asked(&mut engines).await.1.json(200, COMPLETION);
+        first
+    });
+    let failed = if first_failed { "a" } else { "b" };
+    assert_eq!(answer.status, 200);
+    // Another waits for its response, and its client leaves.
+    let mut client = Client::http1(proxy.address).await;
+    let (_, mut exchange) = tokio::select! {
+        asked = asked(&mut engines) => asked,
+        answer = client.try_send(post(CHAT, QUESTION)) => panic!("{answer:?}"),
+    };
+    drop(client);
+    exchange.cancelled().await;
+
+    let batches = written(&proxy.folder().join("rows"), 3).await;
+    let ended: Vec<_> = (0..3).map(|row| text(&batches[0], "ended", row)).collect();
+    assert_eq!(ended, ["upstream_error", "ok", "cancelled"]);
+    assert_eq!(text(&batches[0], "backend", 0), failed);
+    let whole = |name: &str| {
+        let column = column::<Int64Array>(&batches[0], name);
+        (0..3).map(|row| column.is_valid(row).then(|| column.value(row))).collect::<Vec<_>>()
+    };
+    assert_eq!(whole("attempt"), [1, 2, 1].map(Some));
+    assert_eq!(whole("requests_failed"), [1, 0, 0].map(Some));
+    assert_eq!(whole("status"), [None, Some(200), None]);
+    for row in 0..3 {
+        assert!(number(&batches[0], "ended_after_s", row) > 0.0);
+        assert_eq!(column::<Float64Array>(&batches[0], "e2e_s").is_valid(row), row == 1, "of whole answers");
+    }
+    explained(&proxy, answer.header("x-request-id"), failed).await;
+}
+
+/// `gearshift explain` tells of the attempt before.
+async fn explained(proxy: &Gearshift, id: &str, failed: &str) {
+    let place = format!("/decisions/{id}");
+    let decision = within("the decision", async {
+        loop {
+            let decision = proxy.operate(&place).await.json();
+            if !decision["attempt"].is_null() {
+                return decision;
+            }
+        }
+    })
+    .await;
+    assert_eq!((&decision["attempt"], &decision["outcome"]), (&2.into(), &"ok".into()));
+    let earlier = &decision["earlier"][0];
+    assert_eq!((&earlier["backend"], &earlier["outcome"]), (&failed.into(), &"upstream_error".into()));
+    let admin = format!("http://{}", proxy.admin);
+    let explain =
+        Command::new(env!("CARGO_BIN_EXE_gearshift")).args(["explain", "--admin", &admin, id]).output();
+    let text = String::from_utf8(explain.unwrap().stdout).unwrap();
+    // Backends that nobody knows yet are drawn every other time.
+    let drawn = earlier["explored"] == true;
+    let why = if drawn { "drawn, to get to know a backend" } else { "best without the learner (no bundle)" };
+    let line = format!("attempt 1 went to {failed}: {why}; upstream error, after ");
+    assert!(text.contains(&line), "{text}");
 }
 
 #[tokio::test]
@@ -216,7 +259,7 @@ async fn a_folder_that_cannot_be_written_costs_rows_and_nothing_else() {
     assert!(scrape.sum("gearshift_observation_files_total", &["result=\"failed\""]) >= 1.0);
     // The store is back: what waited is written, and the end is a regular one.
     fs::remove_file(&url).unwrap();
-    assert_eq!(count(&written(&url, 1).await), 1);
+    written(&url, 1).await;
     let lost = full().await;
     proxy.signal(Signal::TERM);
     assert!(proxy.ended().await.success());

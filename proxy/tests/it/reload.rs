@@ -4,8 +4,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinHandle;
 
 use crate::common::{
-    Answer, CHAT, COMPLETION, Client, Engine, Exchange, Gearshift, QUESTION, STREAMED, Stream, Yaml, beside,
-    post, within,
+    Answer, CHAT, COMPLETION, Client, Engine, Exchange, Gearshift, QUESTION, Raw, STREAMED, Stream, Yaml,
+    beside, post, within,
 };
 
 const REQUESTS: usize = 1_000;
@@ -296,6 +296,33 @@ async fn the_metrics_of_what_has_left_are_gone() {
     served(&proxy, &mut b, QUESTION).await;
     assert_eq!(served_by(&proxy, &["backend=\"a\""]).await, [0.0; 3]);
     assert_eq!(served_by(&proxy, &["route=\"new\""]).await, [1.0, 1.0, 2.0]);
+}
+
+/// Its route has left when its body is there, and it is that route's first.
+#[tokio::test]
+async fn a_request_that_was_long_under_way_brings_no_metrics_back() {
+    let mut engine = Engine::start().await;
+    let route = |name: &str| format!("routes: [{{name: {name}}}]");
+    let mut proxy = Gearshift::start(Yaml::of(&[&engine]).with(&route("old"))).await;
+    proxy.fleet_ready().await;
+    let mut slow = Raw::connect(proxy.address).await;
+    let length = QUESTION.len();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    slow.write(head).await;
+    within("the request to be let in", async {
+        while proxy.scrape().await.sum("gearshift_in_flight_requests", &[]) != 1.0 {}
+    })
+    .await;
+    proxy.reload(Yaml::of(&[&engine]).with(&route("new"))).await;
+    slow.write(QUESTION).await;
+    engine.next().await.json(200, COMPLETION);
+    slow.until(COMPLETION).await;
+    within("the old route's metrics to be gone", async {
+        while proxy.operate("/metrics").await.text().contains("route=\"old\"") {}
+    })
+    .await;
 }
 
 #[tokio::test]

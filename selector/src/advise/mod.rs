@@ -10,7 +10,7 @@ mod space;
 
 use std::sync::Arc;
 
-use gearshift_config::{HardwareFacts, Knobs, ModelFacts, Objective, Slo};
+use gearshift_config::{HardwareFacts, Knobs, ModelFacts, Objective, Slo, Speculative};
 
 use crate::{
     deployment::{Deployment, Software},
@@ -38,6 +38,9 @@ pub struct Question {
     pub slo: Slo,
     /// Whether profiles that change the model's outputs are looked at too.
     pub allow_lossy: bool,
+    /// Ways to draft that there are for the model: profiles with each are looked at beside those without, and how many
+    /// tokens are drafted in a step is searched.
+    pub drafts: Vec<Speculative>,
     /// Knobs that are settled; the rest is searched.
     pub fixed: Knobs,
     /// The prior's factors.

@@ -35,7 +35,10 @@ pub(super) fn combinations(question: &Question) -> Vec<Knobs> {
     let dtypes: &[_] = if lossy { &[KvCacheDtype::Auto, KvCacheDtype::Fp8] } else { &[KvCacheDtype::Auto] };
     let all = each(&all, fixed.kv_cache_dtype.is_some(), dtypes, |k, dtype| k.kv_cache_dtype = Some(dtype));
     let widths = if lossy { quantizations(question) } else { vec![Quantization::None] };
-    each(&all, fixed.quantization.is_some(), &widths, |k, width| k.quantization = Some(width))
+    let all = each(&all, fixed.quantization.is_some(), &widths, |k, width| k.quantization = Some(width));
+    // None first: of equals the one that needs nothing stays.
+    let ways: Vec<_> = std::iter::once(None).chain(question.drafts.iter().map(Some)).collect();
+    each(&all, fixed.speculative.is_some(), &ways, |k, way| k.speculative = way.cloned())
 }
 
 /// Each of `all` with each value, unless that is settled.

@@ -20,6 +20,7 @@ fn question(model: ModelFacts, count: u32, objective: Objective) -> Question {
         objective,
         slo: Slo::default(),
         allow_lossy: false,
+        drafts: Vec::new(),
         fixed: Knobs::default(),
         factors: PriorFactors::default(),
         level: None,
@@ -110,6 +111,26 @@ fn continuous_knobs_are_refined_and_what_is_settled_stays() {
     assert_eq!(best.knobs.max_num_seqs, Some(100));
     let drafts = best.knobs.speculative.expect("settled").num_speculative_tokens;
     assert_eq!(drafts, 3, "as far as acceptance was measured");
+}
+
+#[test]
+fn ways_to_draft_are_looked_at_beside_none() {
+    let mut question = question(llama_3b(), 1, Objective::Latency);
+    let heads =
+        Speculative { method: "eagle3".into(), num_speculative_tokens: 3, model: Some("heads".into()) };
+    let lookup = Speculative { method: "ngram".into(), num_speculative_tokens: 3, model: None };
+    question.drafts = vec![heads, lookup];
+    question.workload.concurrency = 2.0;
+    let all = advise(&question, None);
+    let method = |one: &Advice| one.knobs.speculative.as_ref().map(|speculative| speculative.method.clone());
+    let methods: Vec<_> = all.iter().map(method).collect();
+    assert_eq!(methods[0].as_deref(), Some("eagle3"));
+    assert!(methods.contains(&None) && methods.contains(&Some("ngram".to_owned())), "{methods:?}");
+    // What gains nothing as far as anybody knows is not chosen for nothing.
+    question.drafts.remove(0);
+    assert_eq!(method(&advise(&question, None)[0]), None);
+    question.fixed.speculative = Some(question.drafts[0].clone());
+    assert!(advise(&question, None).iter().all(|one| one.knobs.speculative.is_some()), "settled");
 }
 
 #[test]

@@ -46,5 +46,6 @@ pub use advice::{Advice, Plan, Shift, Verdict};
 pub use effects::{Served, speculates_unmodelled};
 pub use engine::{Condition, Engine, ProfileOption};
 pub use planner::Planner;
-pub use settings::Settings;
+pub use record::Patience;
+pub use settings::{Settings, Wants};
 pub use traffic::{ClassCounts, RequestClass, Traffic};

@@ -172,15 +172,15 @@ fn steps_factor(
     (effect - curiosity * (1.0 - count / KNOWN).max(0.0)).exp()
 }
 
-/// By how much what is learned of TTFT may differ from what is learned of TPOT before it is taken for waiting.
+/// By how much what is learned of TTFT may be above what is learned of TPOT before it is taken for waiting.
 const WAITING: f64 = 1.5;
 
 /// Factors on prefills and on decode steps. Waiting is in what was learned of TTFT, and the planner works out waiting itself:
-/// an engine's prefills are taken to be about as far from their prior as its steps are.
+/// an engine's prefills are taken to be slower than their prior by little more than its steps are. Faster they may be: that is no waiting.
 fn factors(ttft: f64, tpot: f64) -> (f64, f64) {
     let positive = |factor: f64| if factor.is_finite() && factor > 0.0 { factor } else { 1.0 };
     let tpot = positive(tpot);
-    (positive(ttft).clamp(tpot / WAITING, tpot * WAITING), tpot)
+    (positive(ttft).min(tpot * WAITING), tpot)
 }
 
 fn known(engine: &Engine) -> impl Iterator<Item = (f64, f64)> {
@@ -192,4 +192,18 @@ fn mean(all: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
     let (ttft, tpot, count) =
         all.fold((0.0, 0.0, 0.0), |(a, b, n), (ttft, tpot)| (a + ttft.ln(), b + tpot.ln(), n + 1.0));
     (count > 0.0).then(|| ((ttft / count).exp(), (tpot / count).exp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_makes_prefills_no_slower_and_quick_ones_stay_quick() {
+        assert_eq!(factors(6.0, 2.0), (3.0, 2.0));
+        assert_eq!(factors(2.5, 2.0), (2.5, 2.0));
+        // A CPU whose steps are slower than its figures say, and its prefills faster.
+        assert_eq!(factors(0.4, 2.0), (0.4, 2.0));
+        assert_eq!(factors(f64::NAN, 0.0), (1.0, 1.0));
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gearshift_config::{BackendId, ModelId};
+use gearshift_config::{BackendId, ModelId, ProfileId};
 
 use super::{
     Advice, Condition, Engine, Plan, Settings, Shift, Traffic, Verdict,
     effects::{Effects, Served},
     outlook::{Assignment, Outlook},
     parts::{Part, parts},
-    record::Record,
+    record::{Patience, Record},
     search::{Survey, Wish, climb, survey, wishes, with},
 };
 use crate::Moment;
@@ -52,8 +52,36 @@ impl Planner {
     /// A shift has ended: `took` from the beginning of the drain to the first request served again. Where it was not `ok`
     /// the engine is back in its old profile, or down.
     pub fn finished(&mut self, shift: &Shift, took: Duration, ok: bool, now: Moment) {
-        let record = self.records.entry(shift.backend.clone()).or_default();
-        record.finished(shift, took.as_secs_f64(), ok, &self.settings, now);
+        self.recall(&shift.backend, (&shift.from, &shift.to), took, ok, now);
+    }
+
+    /// As [`finished`](Self::finished), of a shift from one profile into another that an earlier planner made and that ended at
+    /// `at`. What was planned before a restart holds back what is planned after it, when all is told in order.
+    pub fn recall(
+        &mut self,
+        backend: &BackendId,
+        shift: (&ProfileId, &ProfileId),
+        took: Duration,
+        ok: bool,
+        at: Moment,
+    ) {
+        let record = self.records.entry(backend.clone()).or_default();
+        record.finished(shift, took.as_secs_f64(), ok, &self.settings, at);
+    }
+
+    /// How patient it has become with an engine.
+    pub fn patience(&self, backend: &BackendId) -> Patience {
+        self.records.get(backend).map(|record| record.patience).unwrap_or_default()
+    }
+
+    /// After a restart, once all is recalled: how patient an earlier planner had become.
+    pub fn set_patience(&mut self, backend: &BackendId, patience: Patience) {
+        self.records.entry(backend.clone()).or_default().patience = patience;
+    }
+
+    /// What keeps an engine out of a profile now, whatever it would gain there.
+    pub fn hold(&self, backend: &BackendId, to: &ProfileId, now: Moment) -> Option<Verdict> {
+        self.records.get(backend)?.hold(to, &self.settings, now)
     }
 
     /// What to do now, for all models. Engines without traffic stay as they are.
@@ -69,14 +97,15 @@ impl Planner {
         for (model, engines) in models {
             let traffic = traffic.iter().find(|traffic| traffic.model == *model);
             let away = engines.iter().filter(|engine| engine.condition != Condition::Available).count();
-            let mut places = (self.settings.max_unavailable as usize).saturating_sub(away);
+            let settings = self.settings.of(model);
+            let mut places = (settings.max_unavailable as usize).saturating_sub(away);
             let first = plan.advice.len();
             for Part { engines, share } in parts(&engines) {
                 let traffic =
                     traffic.map(|all| Traffic { rate_per_s: all.rate_per_s * share, ..all.clone() });
                 let places = &mut places;
-                let group = Group { planner: self, now, engines: &engines, share, places, plan: &mut plan };
-                group.plan(traffic.as_ref());
+                let (planner, settings, engines, plan) = (&mut *self, &settings, &engines, &mut plan);
+                Group { planner, settings, now, engines, share, places, plan }.plan(traffic.as_ref());
             }
             let order = |advice: &Advice| engines.iter().position(|engine| engine.id == advice.backend);
             plan.advice[first..].sort_by_cached_key(order);
@@ -88,6 +117,8 @@ impl Planner {
 /// One model's engines, or a part of them, while a plan is made.
 struct Group<'p> {
     planner: &'p mut Planner,
+    /// As they are for this model.
+    settings: &'p Settings,
     now: Moment,
     engines: &'p [&'p Engine],
     /// Of the model's traffic.
@@ -102,12 +133,11 @@ type Verdicts = Vec<Option<(usize, Verdict)>>;
 
 impl Group<'_> {
     fn plan(mut self, traffic: Option<&Traffic>) {
-        let enough = |traffic: &&Traffic| {
-            traffic.requests >= self.planner.settings.min_requests && traffic.rate_per_s > 0.0
-        };
+        let enough =
+            |traffic: &&Traffic| traffic.requests >= self.settings.min_requests && traffic.rate_per_s > 0.0;
         let Some(traffic) = traffic.filter(enough) else { return self.stay(Verdict::TooFewRequests) };
-        let Planner { settings, effects, .. } = &*self.planner;
-        let Some(outlook) = Outlook::new(settings, self.engines, traffic, effects) else {
+        let outlook = Outlook::new(self.settings, self.engines, traffic, &self.planner.effects);
+        let Some(outlook) = outlook else {
             return self.stay(Verdict::UnknownFacts);
         };
         let profiles: Vec<usize> = self.engines.iter().map(|engine| engine.profiles.len()).collect();
@@ -138,7 +168,7 @@ impl Group<'_> {
 
     /// What keeps an engine out of a profile, whatever it would gain.
     fn hold(&self, engine: usize, profile: usize) -> Option<Verdict> {
-        let (engine, settings) = (self.engines[engine], &self.planner.settings);
+        let (engine, settings) = (self.engines[engine], self.settings);
         match engine.condition {
             Condition::Available => {}
             Condition::Switching => return Some(Verdict::Switching),
@@ -148,8 +178,7 @@ impl Group<'_> {
         if !option.lossless && !settings.allow_lossy {
             return Some(Verdict::Lossy);
         }
-        let record = self.planner.records.get(&engine.id)?;
-        record.hold(&option.id, settings, self.now)
+        self.planner.hold(&engine.id, &option.id, self.now)
     }
 
     fn switch_s(&self, engine: &Engine) -> f64 {
@@ -161,7 +190,7 @@ impl Group<'_> {
 
     /// As a share of the whole model's objective.
     fn least_gain(&self) -> f64 {
-        self.planner.settings.min_gain / self.engines.len().max(1) as f64
+        self.settings.min_gain / self.engines.len().max(1) as f64
     }
 
     /// Engines whose last shift would be taken back already are more patient from now on.
@@ -169,7 +198,7 @@ impl Group<'_> {
         let least = self.least_gain();
         for (at, engine) in self.engines.iter().enumerate() {
             let Some(record) = self.planner.records.get_mut(&engine.id) else { continue };
-            let left = record.left_lately(&self.planner.settings, self.now);
+            let left = record.left_lately(self.settings, self.now);
             let profile = left.and_then(|left| engine.profiles.iter().position(|option| option.id == *left));
             let back = profile.and_then(|profile| survey.single[at][profile].as_ref());
             if back.is_some_and(|back| back.total < survey.present.total * (1.0 - least)) {
@@ -180,7 +209,7 @@ impl Group<'_> {
 
     /// Leaves out of `target` what does not pay, the worst first, until all of the rest does.
     fn pay(&self, outlook: &Outlook, survey: &Survey, mut target: Assignment) -> (Vec<Wish>, Verdicts) {
-        let settings = &self.planner.settings;
+        let settings = self.settings;
         let switch_s: Vec<f64> = self.engines.iter().map(|engine| self.switch_s(engine)).collect();
         let mut verdicts: Verdicts = vec![None; self.engines.len()];
         let least = self.least_gain();
@@ -206,7 +235,7 @@ impl Group<'_> {
 
     /// Shifts what may be shifted now, the best first.
     fn carry_out(&mut self, wishes: &[Wish], verdicts: &mut Verdicts) {
-        let settings = self.planner.settings.clone();
+        let settings = self.settings;
         for (at, engine) in self.engines.iter().enumerate() {
             if !wishes.iter().any(|wish| wish.engine == at)
                 && let Some(record) = self.planner.records.get_mut(&engine.id)
@@ -218,7 +247,7 @@ impl Group<'_> {
             let engine = self.engines[wish.engine];
             let to = &engine.profiles[wish.profile].id;
             let record = self.planner.records.entry(engine.id.clone()).or_default();
-            let left_s = record.wish(to, &settings, self.now);
+            let left_s = record.wish(to, settings, self.now);
             let verdict = if left_s > 0.0 {
                 Verdict::Settling { left_s }
             } else if *self.places == 0 || wish.load_meanwhile > settings.max_load {
@@ -242,7 +271,7 @@ impl Group<'_> {
         let reason = format!(
             "{} into {to}: {} of {} {:.1} % less, paid for in {:.0} s",
             engine.id,
-            named(self.planner.settings.objective),
+            named(self.settings.objective),
             engine.model,
             gain * 100.0,
             wish.payback_s

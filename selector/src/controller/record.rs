@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use gearshift_config::ProfileId;
 
-use super::{Settings, Shift, Verdict};
+use super::{Settings, Verdict};
 use crate::Moment;
 
 /// Weight of the last switch in what switches of an engine are expected to take.
@@ -13,6 +13,15 @@ const COST_GAIN: f64 = 0.3;
 const MOST_PATIENCE: u32 = 4;
 const DAY_S: f64 = 86_400.0;
 
+/// How patient the planner has become with an engine: what nobody can tell from how its shifts ended, and has to outlive the planner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Patience {
+    /// Doublings of its dwell.
+    pub doublings: u32,
+    /// The last shift did not last: the profile left would have been better again before the switch had paid.
+    pub regretted: bool,
+}
+
 /// What is remembered of an engine.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Record {
@@ -20,10 +29,7 @@ pub(super) struct Record {
     since: Option<Moment>,
     /// The profile it left last.
     left: Option<ProfileId>,
-    /// Doublings of its dwell.
-    patience: u32,
-    /// The last shift did not last: the profile left would have been better again before the switch had paid.
-    regretted: bool,
+    pub(super) patience: Patience,
     /// Seconds a switch takes, as measured.
     switch_s: Option<f64>,
     /// Ends of the shifts of the last day.
@@ -40,8 +46,9 @@ struct Failures {
 }
 
 impl Record {
+    /// It is in its profile since then, and no plan put it there: what one left before is no matter of regret any more.
     pub(super) fn remember(&mut self, since: Moment) {
-        self.since = Some(since);
+        (self.since, self.left) = (Some(since), None);
     }
 
     /// Seconds a switch is expected to take.
@@ -65,19 +72,19 @@ impl Record {
     }
 
     fn dwell_s(&self, settings: &Settings) -> f64 {
-        settings.min_dwell.as_secs_f64() * f64::from(1_u32 << self.patience.min(MOST_PATIENCE))
+        settings.min_dwell.as_secs_f64() * f64::from(1_u32 << self.patience.doublings.min(MOST_PATIENCE))
     }
 
     /// The profile it left, while a shift that was worth it would still be better.
     pub(super) fn left_lately(&self, settings: &Settings, now: Moment) -> Option<&ProfileId> {
         let since = self.since.filter(|since| now.seconds_since(*since) < settings.payback.as_secs_f64())?;
-        self.left.as_ref().filter(|_| !self.regretted && since <= now)
+        self.left.as_ref().filter(|_| !self.patience.regretted && since <= now)
     }
 
     /// The profile it left is better again already: from now on it is more patient.
     pub(super) fn regret(&mut self) {
-        self.regretted = true;
-        self.patience = (self.patience + 1).min(MOST_PATIENCE);
+        let doublings = self.patience.doublings.saturating_add(1).min(MOST_PATIENCE);
+        self.patience = Patience { doublings, regretted: true };
     }
 
     /// Takes note of a wish; seconds until it has lasted.
@@ -97,7 +104,7 @@ impl Record {
     /// A shift has ended.
     pub(super) fn finished(
         &mut self,
-        shift: &Shift,
+        (from, to): (&ProfileId, &ProfileId),
         took_s: f64,
         ok: bool,
         settings: &Settings,
@@ -109,28 +116,51 @@ impl Record {
         }
         self.wish = None;
         if ok {
-            self.shifted(shift, now);
+            self.shifted(from, now);
             let before = self.switch_s.unwrap_or(took_s);
             self.switch_s = Some(before + COST_GAIN * (took_s - before));
-            self.failures.remove(&shift.to);
+            self.failures.remove(to);
         } else {
-            let failures =
-                self.failures.entry(shift.to.clone()).or_insert(Failures { in_a_row: 0, until: now });
+            let failures = self.failures.entry(to.clone()).or_insert(Failures { in_a_row: 0, until: now });
             let doubled = 2_f64.powi(i32::try_from(failures.in_a_row.min(30)).unwrap_or(30));
             let backoff_s = settings.backoff.as_secs_f64() * doubled;
             failures.until = now.after_seconds(backoff_s.min(settings.max_backoff.as_secs_f64()));
             failures.in_a_row = failures.in_a_row.saturating_add(1);
-            self.since = Some(now);
+            self.remember(now);
         }
     }
 
     /// It is in another profile from `now` on. A shift that lasted makes it a bit less patient again.
-    fn shifted(&mut self, shift: &Shift, now: Moment) {
-        if self.left.is_some() && !self.regretted {
-            self.patience = self.patience.saturating_sub(1);
+    fn shifted(&mut self, from: &ProfileId, now: Moment) {
+        if self.left.is_some() && !self.patience.regretted {
+            self.patience.doublings = self.patience.doublings.saturating_sub(1);
         }
-        self.regretted = false;
-        self.left = Some(shift.from.clone());
+        self.patience.regretted = false;
+        self.left = Some(from.clone());
         self.since = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three kinds of ends; what the last good shift left is to be regretted after the first alone.
+    #[test]
+    fn only_the_shift_that_put_it_there_is_regretted() {
+        let (a, b, c) = (ProfileId::new("a"), ProfileId::new("b"), ProfileId::new("c"));
+        let (settings, at) = (Settings::default(), |seconds| Moment(0).after_seconds(seconds));
+        let shifted = || {
+            let mut record = Record::default();
+            record.finished((&a, &b), 60.0, true, &settings, at(100.0));
+            record
+        };
+        assert_eq!(shifted().left_lately(&settings, at(200.0)), Some(&a));
+        let mut by_hand = shifted();
+        by_hand.remember(at(150.0));
+        assert_eq!(by_hand.left_lately(&settings, at(200.0)), None, "an operator put it there");
+        let mut failed = shifted();
+        failed.finished((&b, &c), 60.0, false, &settings, at(5_000.0));
+        assert_eq!(failed.left_lately(&settings, at(5_100.0)), None, "it came back by a failure, long after");
     }
 }

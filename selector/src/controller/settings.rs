@@ -1,18 +1,29 @@
 //! How eager the planner is.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use gearshift_config::Objective;
+use gearshift_config::{ModelId, Objective};
+
+/// What a model's requests ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants {
+    /// What is made best over them.
+    pub objective: Objective,
+    /// Whether profiles that change the model's outputs may be shifted into.
+    pub allow_lossy: bool,
+}
 
 /// How eager the planner is. The defaults suit engines that take a minute or two to restart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// How often a plan is made; the caller keeps to it.
     pub every: Duration,
-    /// What is made best over a model's requests.
+    /// What is made best over a model's requests, where `models` does not say.
     pub objective: Objective,
-    /// Whether profiles that change the model's outputs may be shifted into.
+    /// Whether profiles that change the model's outputs may be shifted into, where `models` does not say.
     pub allow_lossy: bool,
+    /// What the requests for single models ask for.
+    pub models: BTreeMap<ModelId, Wants>,
     /// Least gain of one shift, as a share of an engine's part of its model's objective: the whole over the engines.
     pub min_gain: f64,
     /// By how much a way of speculation whose gain depends on the text is thought better than it looks while nobody has seen
@@ -39,12 +50,21 @@ pub struct Settings {
     pub min_requests: f64,
 }
 
+impl Settings {
+    /// As they are for one model.
+    pub(super) fn of(&self, model: &ModelId) -> Self {
+        let Some(&Wants { objective, allow_lossy }) = self.models.get(model) else { return self.clone() };
+        Self { objective, allow_lossy, ..self.clone() }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             every: Duration::from_secs(60),
             objective: Objective::Latency,
             allow_lossy: false,
+            models: BTreeMap::new(),
             min_gain: 0.03,
             curiosity: 0.15,
             settle: Duration::from_secs(120),

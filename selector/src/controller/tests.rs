@@ -205,7 +205,13 @@ fn lossy_profiles_want_permission() {
     let plan = Planner::new(eager()).plan(at(0.0), &engines, std::slice::from_ref(&chat));
     assert_eq!((plan.shifts.len(), verdict(&plan, "e0", "fp8")), (0, Verdict::Lossy));
     let allowed = Settings { allow_lossy: true, ..eager() };
-    assert_eq!(Planner::new(allowed).plan(at(0.0), &engines, &[chat]).shifts[0].to.as_str(), "fp8");
+    let mut planner = Planner::new(allowed.clone());
+    assert_eq!(planner.plan(at(0.0), &engines, std::slice::from_ref(&chat)).shifts[0].to.as_str(), "fp8");
+    // Each model's requests are asked.
+    let wants = Wants { objective: Objective::Latency, allow_lossy: false };
+    let models = BTreeMap::from([(ModelId::new(MODEL), wants)]);
+    let plan = Planner::new(Settings { models, ..allowed }).plan(at(0.0), &engines, &[chat]);
+    assert_eq!((plan.shifts.len(), verdict(&plan, "e0", "fp8")), (0, Verdict::Lossy));
 }
 
 #[test]

@@ -72,8 +72,17 @@ fn check(manifest: &Manifest) -> Result<(), BundleError> {
     if let Some(name) = files.keys().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
         return invalid(format!("`files` names {name:?}, which is not in the bundle's own directory"));
     }
-    if encoder.is_some() && !files.contains_key(graph::CONTEXT) {
-        return invalid(format!("it names an encoder but no {}", graph::CONTEXT));
+    if let Some(encoder) = encoder {
+        if !files.contains_key(graph::CONTEXT) {
+            return invalid(format!("it names an encoder but no {}", graph::CONTEXT));
+        }
+        // An encoder is looked for in a folder of that name.
+        let hashes = [("model", &encoder.model_sha256), ("tokenizer", &encoder.tokenizer_sha256)];
+        if let Some((file, hash)) = hashes.into_iter().find(|(_, hash)| !is_sha256(hash)) {
+            return invalid(format!(
+                "`encoder.{file}_sha256` is {hash:?}, not 64 hexadecimal digits in lower case"
+            ));
+        }
     }
     Ok(())
 }
@@ -85,6 +94,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
         return Err(failed(std::io::Error::other(format!("{length} bytes are too many for a bundle"))));
     }
     fs::read(path).map_err(failed)
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Hexadecimal, lower case.
@@ -141,6 +154,26 @@ mod tests {
             manifest[field] = json!([{"no": "such"}, 1]);
             let odd = problem(manifest.to_string().as_bytes()).unwrap();
             prop_assert!(odd.starts_with("manifest.json: ") && odd.contains(" at line 1 column "), "{}", odd);
+        }
+    }
+
+    #[test]
+    fn an_encoder_is_named_by_its_hash() {
+        let hash = sha256(b"model");
+        for (model, tokenizer, taken) in [
+            (hash.as_str(), hash.as_str(), true),
+            ("../../../etc", &hash, false),
+            ("", &hash, false),
+            (&hash, &hash.to_uppercase(), false),
+            (&hash[1..], &hash, false),
+        ] {
+            let mut manifest = good();
+            manifest["files"]["context.onnx"] = "00".into();
+            manifest["encoder"] =
+                json!({"name": "e", "model_sha256": model, "tokenizer_sha256": tokenizer, "width": 4});
+            let problem = problem(manifest.to_string().as_bytes());
+            assert_eq!(problem.is_none(), taken, "{model} {tokenizer}: {problem:?}");
+            assert!(problem.is_none_or(|problem| problem.contains("not 64 hexadecimal digits")));
         }
     }
 

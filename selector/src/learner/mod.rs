@@ -26,5 +26,5 @@ pub use error::{BundleError, HeadError};
 pub use head::{Generation, Head, HeadGuard, Heads};
 pub use manifest::{BundleId, Encoder, FORMAT, Manifest, TrainingRows};
 pub use memory::{Memory, Texts};
-pub use runtime::{OnnxRuntime, RuntimeError};
+pub use runtime::{OnnxRuntime, RuntimeError, without_telemetry};
 pub use text::{EncoderError, TextEncoder};

@@ -36,45 +36,83 @@ impl std::fmt::Debug for TextEncoder {
     }
 }
 
+/// The files of an encoder as they were read, so that what was hashed is what runs.
+#[derive(Debug)]
+struct Content<'d> {
+    directory: &'d Path,
+    model: Vec<u8>,
+    tokenizer: Vec<u8>,
+    model_sha256: String,
+    tokenizer_sha256: String,
+}
+
+impl<'d> Content<'d> {
+    fn read(directory: &'d Path) -> Result<Self, EncoderError> {
+        let read = |name: &str| {
+            let failed = |error: super::BundleError| EncoderError {
+                directory: directory.to_owned(),
+                problem: error.to_string(),
+            };
+            files::read(&directory.join(name)).map_err(failed)
+        };
+        let (model, tokenizer) = (read("model.onnx")?, read("tokenizer.json")?);
+        Ok(Self::of(directory, model, tokenizer))
+    }
+
+    fn of(directory: &'d Path, model: Vec<u8>, tokenizer: Vec<u8>) -> Self {
+        let (model_sha256, tokenizer_sha256) = (files::sha256(&model), files::sha256(&tokenizer));
+        Self { directory, model, tokenizer, model_sha256, tokenizer_sha256 }
+    }
+
+    fn failed(&self, problem: &dyn ToString) -> EncoderError {
+        EncoderError { directory: self.directory.to_owned(), problem: problem.to_string() }
+    }
+
+    /// Refuses it where it is another one than is named.
+    fn named(self, named: &Encoder) -> Result<Self, EncoderError> {
+        let found = (&self.model_sha256, &self.tokenizer_sha256);
+        if found == (&named.model_sha256, &named.tokenizer_sha256) {
+            return Ok(self);
+        }
+        let problem = format!("model and tokenizer are {found:?}, not those the bundle was trained with");
+        Err(self.failed(&problem))
+    }
+
+    fn open(self, environment: &Environment) -> Result<TextEncoder, EncoderError> {
+        let mut tokenizer = Tokenizer::from_bytes(&self.tokenizer).map_err(|error| self.failed(&error))?;
+        let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
+        let cut = tokenizer.with_truncation(Some(truncation)).map(|_| ());
+        cut.map_err(|error| self.failed(&error))?;
+        tokenizer.with_padding(None);
+        let session = graph::session(environment, &self.model).map_err(|error| self.failed(&error))?;
+        let (model_sha256, tokenizer_sha256) = (self.model_sha256.clone(), self.tokenizer_sha256.clone());
+        let mut opened = TextEncoder { session, tokenizer, width: 0, model_sha256, tokenizer_sha256 };
+        opened.width = opened.pooled("a").map_err(|problem| self.failed(&problem))?.len();
+        Ok(opened)
+    }
+}
+
 impl TextEncoder {
     /// Opens `model.onnx` and `tokenizer.json` of a directory.
     ///
     /// # Errors
     /// Where a file is missing, or is no encoder.
     pub fn open(directory: &Path, runtime: &OnnxRuntime) -> Result<Self, EncoderError> {
-        Self::open_in(directory, runtime.environment())
+        Content::read(directory)?.open(runtime.environment())
     }
 
-    /// As [`Self::open`], where it is the one that a manifest names.
+    /// As [`Self::open`], where it is the one that a manifest names; nothing else is run.
     pub(super) fn open_named(
         directory: &Path,
         named: &Encoder,
         environment: &Environment,
     ) -> Result<Self, EncoderError> {
-        let opened = Self::open_in(directory, environment)?;
-        let found = (&opened.model_sha256, &opened.tokenizer_sha256, opened.width);
-        if found == (&named.model_sha256, &named.tokenizer_sha256, named.width) {
+        let opened = Content::read(directory)?.named(named)?.open(environment)?;
+        if opened.width == named.width {
             return Ok(opened);
         }
-        let problem = format!("model, tokenizer, width are {found:?}, not those the bundle was trained with");
+        let problem = format!("its width is {}, the bundle's is {}", opened.width, named.width);
         Err(EncoderError { directory: directory.to_owned(), problem })
-    }
-
-    fn open_in(directory: &Path, environment: &Environment) -> Result<Self, EncoderError> {
-        let failed = |problem: &dyn ToString| EncoderError {
-            directory: directory.to_owned(),
-            problem: problem.to_string(),
-        };
-        let read = |name: &str| files::read(&directory.join(name)).map_err(|error| failed(&error));
-        let (model, tokenizer) = (read("model.onnx")?, read("tokenizer.json")?);
-        let (model_sha256, tokenizer_sha256) = (files::sha256(&model), files::sha256(&tokenizer));
-        let mut tokenizer = Tokenizer::from_bytes(tokenizer).map_err(|error| failed(&error))?;
-        let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(|error| failed(&error))?.with_padding(None);
-        let session = graph::session(environment, &model).map_err(|error| failed(&error))?;
-        let mut opened = Self { session, tokenizer, width: 0, model_sha256, tokenizer_sha256 };
-        opened.width = opened.pooled("a").map_err(|problem| failed(&problem))?.len();
-        Ok(opened)
     }
 
     /// Numbers of a vector.
@@ -144,5 +182,27 @@ impl TextEncoder {
         let count = f32::from(u16::try_from(tokens).unwrap_or(u16::MAX));
         mean.iter_mut().for_each(|sum| *sum /= count);
         Ok(mean)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_one_than_is_named_is_refused_before_it_runs() {
+        let (model, tokenizer) = (files::sha256(b"model"), files::sha256(b"tokenizer"));
+        let named = |model_sha256: &str, tokenizer_sha256: &str| Encoder {
+            name: "e".into(),
+            model_sha256: model_sha256.into(),
+            tokenizer_sha256: tokenizer_sha256.into(),
+            width: 4,
+        };
+        let read = || Content::of(Path::new("encoder"), b"model".to_vec(), b"tokenizer".to_vec());
+        read().named(&named(&model, &tokenizer)).unwrap();
+        for (model, tokenizer) in [(&model, &model), (&tokenizer, &tokenizer)] {
+            let refused = read().named(&named(model, tokenizer)).unwrap_err().to_string();
+            assert!(refused.contains("not those the bundle was trained with"), "{refused}");
+        }
     }
 }

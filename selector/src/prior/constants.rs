@@ -75,8 +75,9 @@ impl Default for PriorFactors {
 
 /// The month (since July 2025) whose software the factors are for where no age is known: February 2026.
 pub const MIDDLE_MONTH: f64 = 7.0;
-/// The newest month of measured software.
-pub(super) const NEWEST_MONTH: f64 = 12.0;
+/// The newest month of software that was measured on accelerators: 22 April 2026, in the shipped rows. Newer software counts as of this month: what
+/// `ln_quarter` and a bundle say of age holds no further. (The measured CPU rows are newer, of one version alone.)
+pub const NEWEST_MONTH: f64 = 295.0 / 30.4;
 
 /// An all-reduce over more accelerators than one NVLink domain of eight crosses slower links.
 pub(super) const NODE: f64 = 8.0;

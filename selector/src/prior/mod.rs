@@ -17,7 +17,7 @@ mod reach;
 mod terms;
 
 use constants as c;
-pub use constants::{MIDDLE_MONTH, PriorFactors};
+pub use constants::{MIDDLE_MONTH, NEWEST_MONTH, PriorFactors};
 pub(crate) use engine::Engine;
 use gearshift_config::{ModelFacts, Speculative};
 pub(crate) use reach::Reach;
@@ -288,7 +288,7 @@ fn scale(deployment: &Deployment, e: &Engine, f: &PriorFactors) -> f64 {
 /// Software's age as the fit knows it: what is older or newer than all that was measured counts as the oldest or newest.
 pub(crate) fn months(software: &Software) -> f64 {
     let known = software.months.filter(|months| months.is_finite());
-    known.map_or(MIDDLE_MONTH, |months| months.clamp(0.0, c::NEWEST_MONTH))
+    known.map_or(MIDDLE_MONTH, |months| months.clamp(0.0, NEWEST_MONTH))
 }
 
 fn ln_missed(active: u32, total: u32) -> f64 {

@@ -242,9 +242,34 @@ fn software_gets_faster_as_far_as_it_was_measured() {
     };
     assert!((tpot(Some(4.0)) / tpot(Some(7.0)) - 0.15f64.exp()).abs() < 1e-9);
     assert_eq!(tpot(None), tpot(Some(MIDDLE_MONTH)));
-    assert_eq!(tpot(Some(12.0)), tpot(Some(500.0)));
+    assert_eq!(tpot(Some(NEWEST_MONTH)), tpot(Some(500.0)));
     assert_eq!(tpot(Some(0.0)), tpot(Some(-500.0)));
     assert_eq!(tpot(None), tpot(Some(f64::NAN)));
+}
+
+#[test]
+fn software_newer_than_all_that_was_measured_is_taken_for_the_newest_of_that() {
+    let of = |software| Deployment {
+        hardware: Arc::new(h100()),
+        count: 1,
+        model: Arc::new(llama_8b()),
+        knobs: Knobs::default(),
+        software,
+        kv_tokens: None,
+    };
+    let measured = of(Software { months: Some(NEWEST_MONTH), ..Software::default() });
+    let s = one_of(8.0, 1000.0, 200.0, false);
+    let seen = |deployment: &Deployment| {
+        let prior = Prior::new(deployment, &PriorFactors::default());
+        let terms = prior.terms(&s);
+        (terms.ttft_ms(), terms.tpot_ms(), crate::inputs::StaticInputs::new(deployment))
+    };
+    for version in ["0.32.0", "0.33.1", "2.0.0"] {
+        // The prior says the same, and the learner is told the same.
+        assert_eq!(seen(&of(Software::vllm(version))), seen(&measured), "{version}");
+    }
+    assert_ne!(seen(&of(Software::vllm("0.11.2"))).1, seen(&measured).1);
+    assert_eq!(seen(&of(Software::vllm("nightly"))), seen(&of(Software::default())));
 }
 
 #[test]

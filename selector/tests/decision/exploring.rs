@@ -11,7 +11,7 @@ use crate::{
     fleet::{Fleet, backend, replicas, request},
 };
 
-const EXPLORATION: Exploration = Exploration { share: 0.2, max_loss: 0.5 };
+const EXPLORATION: Exploration = Exploration { share: 0.2, max_loss: 0.5, introduce: 0.0 };
 
 /// Three H100, one of them busy, and a T4, which is many times slower.
 fn mixed() -> (Fleet, Vec<gearshift_selector::Flight>) {
@@ -53,7 +53,7 @@ fn propensities_of_whole_decisions_are_their_frequencies() {
 #[test]
 fn who_is_predicted_to_break_a_limit_is_never_explored() {
     let (mut fleet, _flights) = mixed();
-    fleet.group = fleet.group.clone().exploring(Exploration { share: 1.0, max_loss: 1000.0 });
+    fleet.group = fleet.group.clone().exploring(Exploration { share: 1.0, max_loss: 1000.0, introduce: 0.0 });
     fleet.policy.slo = Slo { tpot: Some(Duration::from_millis(12)), ..Slo::default() };
     let explained = fleet.explain(&request(500)).candidates;
     let misses: Vec<_> = explained.iter().filter(|candidate| !candidate.ranked.meets_slo).collect();
@@ -64,12 +64,24 @@ fn who_is_predicted_to_break_a_limit_is_never_explored() {
 #[test]
 fn a_retry_does_not_explore() {
     let (mut fleet, _flights) = mixed();
-    fleet.group = fleet.group.clone().exploring(Exploration { share: 1.0, max_loss: 1000.0 });
+    fleet.group = fleet.group.clone().exploring(Exploration { share: 1.0, max_loss: 1000.0, introduce: 0.0 });
     let tried: SmallVec<[usize; 4]> = [0].into_iter().collect();
     let (decision, _) =
         choose_on_record(&fleet.group, &fleet.policy, &request(500), &tried, fleet.now, &mut fleet.rng)
             .unwrap();
     assert!(!decision.explored);
+}
+
+#[test]
+fn who_is_sent_much_that_teaches_nothing_is_introduced_no_more() {
+    let mut fleet = Fleet::new(replicas(2, &h100(), &llama_3b()), Objective::Latency);
+    fleet.group = fleet.group.clone().exploring(Exploration { introduce: 0.5, ..Exploration::default() });
+    let introduced = |fleet: &mut Fleet| (0..50).filter(|_| fleet.choose(&request(500)).explored).count();
+    assert!(introduced(&mut fleet) > 10);
+    for at in [0, 1].repeat(20) {
+        drop(fleet.send_to(at, &request(500)));
+    }
+    assert_eq!(introduced(&mut fleet), 0);
 }
 
 #[test]

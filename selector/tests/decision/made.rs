@@ -46,7 +46,7 @@ impl Made {
         let split = graphs.len() > 1;
         made.write("vectors.json", &json!({"width": 4, "vectors": {TEXT.0: TEXT.1}}));
         made.write("golden.json", &json!({"rows": (0..32).map(|at| row(at, split)).collect::<Vec<_>>()}));
-        let encoder = json!({"name": "test", "model_sha256": "00", "tokenizer_sha256": "00", "width": 4});
+        let encoder = json!({"name": "test", "model_sha256": "0".repeat(64), "tokenizer_sha256": "0".repeat(64), "width": 4});
         made.write_manifest(&if split { encoder } else { Value::Null });
         made
     }

@@ -8,6 +8,7 @@ mod encoder;
 mod exploring;
 mod facts;
 mod fleet;
+mod hindsight;
 mod learning;
 mod ledger;
 mod made;

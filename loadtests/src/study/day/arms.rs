@@ -29,6 +29,8 @@ pub struct Loop {
     pub hindsight: bool,
     /// Which day.
     pub seed: u64,
+    /// How long its hours last: [`Day::HOUR`] but in tests.
+    pub hour: Duration,
     /// Threads to work on.
     pub threads: usize,
 }
@@ -91,8 +93,8 @@ pub struct ArmResult {
     pub shifts: Vec<Shifted>,
 }
 
-/// Time before an hour of the oracle that is run with its assignment and not counted.
-const LEAD_IN: Duration = Duration::from_secs(1800);
+/// Time before an hour of the oracle that is run with its assignment and not counted, as a part of an hour.
+const LEAD_IN: u32 = 2;
 
 /// Runs all arms on the day. `progress` is called for each assignment that was tried, and for each arm, in no set number.
 ///
@@ -103,7 +105,7 @@ pub fn run_loop(plan: &Loop, progress: &(dyn Fn() + Sync)) -> Result<(Day, Vec<A
     let shapes = Shapes::of(&plan.fleet, &plan.menu);
     let defaults = shapes.uniform(0);
     let fleet = shapes.fleet(&defaults);
-    let day = Day::new(&fleet, context.unwrap_or(16_384), plan.seed, Day::HOUR)?;
+    let day = Day::new(&fleet, context.unwrap_or(16_384), plan.seed, plan.hour)?;
     let first = [Arm::On, Arm::Off];
     let run = |arm: &Arm| {
         let on = *arm == Arm::On;
@@ -139,28 +141,29 @@ pub fn run_loop(plan: &Loop, progress: &(dyn Fn() + Sync)) -> Result<(Day, Vec<A
 
 fn on_day(plan: &Loop, fleet: &Fleet, day: &Day) -> Result<ArmResult, SpecError> {
     let mut controller = Controller::new(fleet, &plan.menu, plan.eagerness.clone(), plan.seed);
-    let mut hours = Hours::new(HOURS, Duration::ZERO);
+    let mut hours = Hours::new(HOURS, Duration::ZERO, day.hour);
     let mut policy = router(plan.seed);
     let shifter: &mut dyn Shifter = &mut controller;
+    let sampled = hours.sampled();
     let summary =
-        run_shifting(fleet, day.trips(), &mut policy, &sampled(), plan.seed, shifter, |row| hours.take(row))?;
+        run_shifting(fleet, day.trips(), &mut policy, &sampled, plan.seed, shifter, |row| hours.take(row))?;
     let shifted = |(at, engine, from, to): &(Moment, usize, _, _)| Shifted {
-        at_h: at.seconds_since(Moment(0)) / Day::HOUR.as_secs_f64(),
+        at_h: at.seconds_since(Moment(0)) / day.hour.as_secs_f64(),
         engine: fleet.members[*engine].engine.name.clone(),
         from: ToString::to_string(from),
         to: ToString::to_string(to),
     };
     let shifts = controller.log.iter().map(shifted).collect();
-    let profiles = held(&controller, &plan.menu, fleet.members.len());
+    let profiles = held(&controller, &plan.menu, fleet.members.len(), day.hour);
     Ok(ArmResult { arm: Arm::On, hours: hours.figures(&summary, fleet), profiles, shifts })
 }
 
 /// Profiles of the engines at the end of each hour.
-fn held(controller: &Controller, menu: &Menu, engines: usize) -> Vec<Vec<String>> {
+fn held(controller: &Controller, menu: &Menu, engines: usize, length: Duration) -> Vec<Vec<String>> {
     let mut at = vec![menu.profiles[0].id.to_string(); engines];
     let mut log = controller.log.iter().peekable();
     let mut hour = |hour: usize| {
-        let end = (hour + 1) as f64 * Day::HOUR.as_secs_f64();
+        let end = (hour + 1) as f64 * length.as_secs_f64();
         while let Some((_, engine, _, to)) = log.next_if(|(when, ..)| when.seconds_since(Moment(0)) <= end) {
             at[*engine] = to.to_string();
         }
@@ -178,9 +181,9 @@ fn unchanged(
     assignment: &Assignment,
 ) -> Result<ArmResult, SpecError> {
     let fleet = shapes.fleet(assignment);
-    let mut hours = Hours::new(HOURS, Duration::ZERO);
-    let mut policy = router(plan.seed);
-    let summary = run(&fleet, day.trips(), &mut policy, &sampled(), plan.seed, |row| hours.take(row))?;
+    let mut hours = Hours::new(HOURS, Duration::ZERO, day.hour);
+    let (mut policy, sampled) = (router(plan.seed), hours.sampled());
+    let summary = run(&fleet, day.trips(), &mut policy, &sampled, plan.seed, |row| hours.take(row))?;
     let profiles = vec![named(&plan.menu, shapes, assignment)];
     Ok(ArmResult { arm, hours: hours.figures(&summary, &fleet), profiles, shifts: Vec::new() })
 }
@@ -207,7 +210,8 @@ fn oracle(
         let (trips, lead_in) = hour_with_lead_in(day, hour);
         let mut best: Option<(HourFigures, Assignment)> = None;
         for assignment in [&found].into_iter().chain(&others) {
-            let figures = one_hour(shapes, assignment, &trips, lead_in, plan.seed)?;
+            let hours = Hours::new(1, lead_in, day.hour);
+            let figures = one_hour(shapes, assignment, &trips, hours, plan.seed)?;
             progress();
             if best.as_ref().is_none_or(|(least, _)| figures.e2e_s < least.e2e_s) {
                 best = Some((figures, assignment.clone()));
@@ -221,41 +225,42 @@ fn oracle(
 }
 
 fn hour_with_lead_in(day: &Day, hour: usize) -> (Vec<Arc<Trip>>, Duration) {
-    let from = Day::HOUR * u32::try_from(hour).unwrap_or(0);
-    let lead_in = LEAD_IN.min(from);
-    (day.between(from - lead_in, from + Day::HOUR), lead_in)
+    let from = day.hour * u32::try_from(hour).unwrap_or(0);
+    let lead_in = (day.hour / LEAD_IN).min(from);
+    (day.between(from - lead_in, from + day.hour), lead_in)
 }
 
 fn one_hour(
     shapes: &Shapes,
     assignment: &Assignment,
     trips: &[Arc<Trip>],
-    lead_in: Duration,
+    mut hours: Hours,
     seed: u64,
 ) -> Result<HourFigures, SpecError> {
     let fleet = shapes.fleet(assignment);
-    let mut hours = Hours::new(1, lead_in);
-    let mut policy = router(seed);
-    let summary = run(&fleet, trips.iter().cloned(), &mut policy, &sampled(), seed, |row| hours.take(row))?;
+    let (mut policy, sampled) = (router(seed), hours.sampled());
+    let summary = run(&fleet, trips.iter().cloned(), &mut policy, &sampled, seed, |row| hours.take(row))?;
     Ok(hours.figures(&summary, &fleet).first().copied().unwrap_or_default())
 }
 
-/// How often the engines' busy seconds are noted; divides an hour and the lead-in.
-const SAMPLE: Duration = Duration::from_secs(600);
-
-fn sampled() -> Settings {
-    Settings { sample_every: Some(SAMPLE), ..Settings::default() }
-}
+/// How often in an hour the engines' busy seconds are noted; a multiple of [`LEAD_IN`].
+const SAMPLES: u32 = 6;
 
 /// Rows by the hour in which their request came.
 struct Hours {
     lead_in: Duration,
+    length: Duration,
     figures: Vec<HourFigures>,
 }
 
 impl Hours {
-    fn new(count: usize, lead_in: Duration) -> Self {
-        Self { lead_in, figures: vec![HourFigures::default(); count] }
+    fn new(count: usize, lead_in: Duration, length: Duration) -> Self {
+        Self { lead_in, length, figures: vec![HourFigures::default(); count] }
+    }
+
+    /// Settings of a run that these can be told of.
+    fn sampled(&self) -> Settings {
+        Settings { sample_every: Some(self.length / SAMPLES), ..Settings::default() }
     }
 
     fn take(&mut self, row: &Outcome) {
@@ -268,7 +273,7 @@ impl Hours {
             clippy::cast_sign_loss,
             reason = "a positive hour of the day"
         )]
-        let hour = (since / Day::HOUR.as_secs_f64()) as usize;
+        let hour = (since / self.length.as_secs_f64()) as usize;
         let Some(figures) = self.figures.get_mut(hour) else { return };
         let whole = row.end == End::Whole;
         figures.requests += 1;
@@ -280,7 +285,8 @@ impl Hours {
 
     /// With the price of the hours, from what the engines had been busy for at their ends.
     fn figures(mut self, summary: &Summary, fleet: &Fleet) -> Vec<HourFigures> {
-        let every = SAMPLE.as_secs_f64();
+        let length = self.length.as_secs_f64();
+        let every = length / f64::from(SAMPLES);
         let usd = |seconds: f64| -> f64 {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -294,8 +300,8 @@ impl Hours {
         };
         let lead_in = self.lead_in.as_secs_f64();
         for (hour, figures) in self.figures.iter_mut().enumerate() {
-            let from = lead_in + hour as f64 * Day::HOUR.as_secs_f64();
-            figures.usd = usd(from + Day::HOUR.as_secs_f64()) - usd(from);
+            let from = lead_in + hour as f64 * length;
+            figures.usd = usd(from + length) - usd(from);
         }
         self.figures
     }

@@ -10,7 +10,6 @@ use crate::{
 
 /// Hours of the day.
 pub const HOURS: usize = 24;
-const HOUR: Duration = Duration::from_secs(3600);
 /// The class that leads in each hour.
 const LEADS: [Class; HOURS] = {
     use Class::{Agent as A, Chat as C, Code as K, Rag as R, Summary as S};
@@ -47,6 +46,8 @@ pub enum DayError {
 pub struct Day {
     /// Requests a second in each hour.
     pub rates: Vec<f64>,
+    /// How long an hour lasts.
+    pub hour: Duration,
     requests: Vec<Request>,
     sizes: Vec<u32>,
 }
@@ -62,7 +63,7 @@ fn weights(hour: usize) -> Weights {
 }
 
 impl Day {
-    /// The day of a seed for a fleet, whose engines run vLLM's defaults. `stretch`: seconds an hour lasts, 3,600 but in tests.
+    /// The day of a seed for a fleet, whose engines run vLLM's defaults. `hour` is how long an hour lasts: [`Day::HOUR`] but in tests.
     ///
     /// # Errors
     /// Where an engine cannot be.
@@ -93,7 +94,7 @@ impl Day {
             .with_arrivals(Arrivals::Gamma { cv: BURSTS })
             .with_rhythm(rhythm)
             .lasting(hour * u32::try_from(HOURS).unwrap_or(24));
-        Ok(Self { rates, requests: workload.requests(seed).collect(), sizes })
+        Ok(Self { rates, hour, requests: workload.requests(seed).collect(), sizes })
     }
 
     /// How many requests come.
@@ -136,6 +137,6 @@ impl Day {
         LOAD[hour % HOURS]
     }
 
-    /// How long an hour is.
-    pub const HOUR: Duration = HOUR;
+    /// An hour.
+    pub const HOUR: Duration = Duration::from_secs(3600);
 }

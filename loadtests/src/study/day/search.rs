@@ -39,7 +39,7 @@ pub(super) struct Slice {
 
 impl Slice {
     pub(super) fn of(day: &Day, hour: usize, counted: Duration) -> Self {
-        let from = Day::HOUR * u32::try_from(hour).unwrap_or(0) + Day::HOUR.mul_f64(SLICE_AT);
+        let from = day.hour * u32::try_from(hour).unwrap_or(0) + day.hour.mul_f64(SLICE_AT);
         Self { trips: day.between(from, from + LEAD_IN + counted) }
     }
 

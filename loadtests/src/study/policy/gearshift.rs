@@ -73,7 +73,7 @@ impl Gearshift {
             accuracy: Accuracy::default(),
             expected: Vec::new(),
             states: Vec::new(),
-            exploration: Exploration::default(),
+            exploration: Exploration { introduce: Exploration::INTRODUCE, ..Exploration::default() },
             logbook: None,
         }
     }
@@ -209,6 +209,7 @@ impl Policy for Gearshift {
     }
 
     fn send(&mut self, ticket: Ticket, trip: &Trip, tried: &[Index], view: &View<'_>) -> Option<Index> {
+        let attempt = u32::try_from(tried.len()).map_or(u32::MAX, |tried| tried.saturating_add(1));
         let tried = SmallVec::from_slice(tried);
         let head = self.learner.as_mut().map(|learner| &mut learner.head);
         let decider = Decider { rng: &mut self.rng, head };
@@ -230,7 +231,7 @@ impl Policy for Gearshift {
         self.predicted[slot] = prediction.map(predicted);
         self.flights[slot] = Some(flight);
         if let Some(logbook) = &mut self.logbook {
-            logbook.decided(slot, backend, &self.policy, &trip.facts, &decision, &field, view.now);
+            logbook.decided(slot, backend, &self.policy, &trip.facts, &decision, &field, attempt, view.now);
         }
         Some(chosen)
     }

@@ -13,7 +13,7 @@ use crate::{sim::Moment, study::Member};
 /// What rows say they come from: nobody shall take them for traffic.
 const PROVENANCE: &str = "simulated engines in virtual time";
 
-/// Keeps a row of each whole answer.
+/// Keeps a row of each request that was answered or lost.
 #[derive(Debug, Clone)]
 pub struct Logbook {
     /// What the virtual clock's beginning is, seconds since 1970.
@@ -21,6 +21,8 @@ pub struct Logbook {
     bundle: Option<String>,
     engines: Vec<(String, Facts)>,
     under_way: Vec<Option<Noted>>,
+    /// So many were decided: no two rows have one context.
+    decisions: u64,
     rows: Vec<Observation>,
 }
 
@@ -36,7 +38,8 @@ impl Logbook {
     /// An empty one. `bundle` is what rows call the bundle that decides.
     pub fn new(epoch_unix_s: i64, bundle: Option<&str>) -> Self {
         let bundle = bundle.map(str::to_owned);
-        Self { epoch_unix_s, bundle, engines: Vec::new(), under_way: Vec::new(), rows: Vec::new() }
+        let (engines, under_way, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Self { epoch_unix_s, bundle, engines, under_way, decisions: 0, rows }
     }
 
     pub(super) fn begin(&mut self, fleet: &Fleet, kv_tokens: &[u64]) {
@@ -44,6 +47,7 @@ impl Logbook {
             |(member, &kv_tokens): (&Member, &u64)| (member.engine.name.clone(), facts(member, kv_tokens));
         self.engines = fleet.members.iter().zip(kv_tokens).map(engine).collect();
         self.under_way.clear();
+        self.decisions = 0;
         self.rows.clear();
     }
 
@@ -61,12 +65,17 @@ impl Logbook {
         facts: &RequestFacts,
         decision: &Decision,
         field: &[Entrant],
+        attempt: u32,
         now: Moment,
     ) {
         if self.under_way.len() <= slot {
             self.under_way.resize(slot + 1, None);
         }
-        let row = self.row(backend, policy, facts, decision, field);
+        let mut row = self.row(backend, policy, facts, decision, field);
+        if let Some(live) = row.as_mut().and_then(|row| row.live.as_deref_mut()) {
+            live.attempt = attempt;
+        }
+        self.decisions += 1;
         self.under_way[slot] = row.map(|row| Noted { sent: now, first: None, row });
     }
 
@@ -75,9 +84,9 @@ impl Logbook {
         match signal {
             Signal::FirstToken => place.iter_mut().for_each(|noted| noted.first = noted.first.or(Some(now))),
             Signal::Progress(_) => {}
-            Signal::Lost => *place = None,
+            Signal::Lost => self.rows.extend(place.take().map(|noted| lost(noted, now, self.epoch_unix_s))),
             Signal::Finished(usage) => {
-                let row = place.take().map(|noted| ended(noted, usage, now, self.epoch_unix_s));
+                let row = place.take().map(|noted| answered(noted, usage, now, self.epoch_unix_s));
                 self.rows.extend(row);
             }
         }
@@ -100,7 +109,6 @@ impl Logbook {
             backend: name.clone(),
             route: "study".to_owned(),
             stream: true,
-            attempt: 1,
             objective: policy.objective,
             limit_ttft_s: limit(policy.slo.ttft),
             limit_tpot_s: limit(policy.slo.tpot),
@@ -116,7 +124,7 @@ impl Logbook {
             prediction: Prediction::of(decision),
             candidates: Candidates::of(field, named),
             ended: Ended::Ok,
-            status: 200,
+            status: Some(200),
             ..Live::default()
         };
         Some(Observation {
@@ -124,7 +132,7 @@ impl Logbook {
             grain: Grain::Request,
             dataset: "simulated_traffic".to_owned(),
             provenance: PROVENANCE.to_owned(),
-            context: format!("study/{}", self.rows.len()),
+            context: format!("study/{}", self.decisions),
             action: "default".to_owned(),
             facts: facts.clone(),
             workload: Workload {
@@ -142,7 +150,7 @@ impl Logbook {
     }
 }
 
-fn ended(noted: Noted, usage: Usage, now: Moment, epoch_unix_s: i64) -> Observation {
+fn answered(noted: Noted, usage: Usage, now: Moment, epoch_unix_s: i64) -> Observation {
     let Noted { sent, first, mut row } = noted;
     let tokens = f64::from(usage.completion_tokens);
     let tpot_s = |first: Moment| (tokens > 1.0).then(|| now.seconds_since(first) / (tokens - 1.0));
@@ -154,11 +162,27 @@ fn ended(noted: Noted, usage: Usage, now: Moment, epoch_unix_s: i64) -> Observat
         cached_tokens: usage.cached_tokens.map(f64::from),
         ..Outcome::default()
     };
-    row.at_unix_s = i64::try_from(now.0 / 1_000_000_000).ok().map(|at| epoch_unix_s + at);
+    row.at_unix_s = unix_s(now, epoch_unix_s);
     if let Some(live) = row.live.as_deref_mut() {
         (live.prompt_tokens, live.output_tokens) = (Some(usage.prompt_tokens.into()), Some(tokens));
     }
     row
+}
+
+/// Its times say nothing of the engine, as where it serves.
+fn lost(noted: Noted, now: Moment, epoch_unix_s: i64) -> Observation {
+    let Noted { sent, first, mut row } = noted;
+    row.outcome = Outcome { requests: 1, failed: 1, ..Outcome::default() };
+    row.at_unix_s = unix_s(now, epoch_unix_s);
+    if let Some(live) = row.live.as_deref_mut() {
+        live.ended = if first.is_some() { Ended::Cut } else { Ended::UpstreamError };
+        (live.ended_after_s, live.status) = (Some(now.seconds_since(sent)), first.map(|_| 200));
+    }
+    row
+}
+
+fn unix_s(now: Moment, epoch_unix_s: i64) -> Option<i64> {
+    i64::try_from(now.0 / 1_000_000_000).ok().map(|at| epoch_unix_s + at)
 }
 
 /// What the router is told of an engine.

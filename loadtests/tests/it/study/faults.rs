@@ -1,10 +1,14 @@
 //! What faults do, and what they leave alone.
 
+use std::collections::HashSet;
+
 use gearshift_config::{Objective, Slo};
 use gearshift_loadtests::{
     sim::{Fault, Moment},
-    study::{End, Gearshift, LeastOutstanding, Outcome, Policy, Settings, Summary, TimedFault},
+    study::{End, Gearshift, LeastOutstanding, Logbook, Outcome, Policy, Settings, Summary, TimedFault},
 };
+use gearshift_perfdb::Ended;
+use gearshift_selector::Exploration;
 
 use super::{fleet, rows, trips};
 
@@ -136,4 +140,25 @@ fn health_that_lies_takes_an_engine_out_and_metrics_that_lie_do_not() {
         assert!(rows.iter().all(|row| row.end == End::Whole));
         assert!(summary.backends[0].sent > 100, "{kind:?}");
     }
+}
+
+/// As where it serves: each attempt is a row, those that failed too, and no two have one context.
+#[test]
+fn rows_of_a_study_hold_every_attempt() {
+    let mut policy = gearshift().logging(Logbook::new(0, None), Exploration::default());
+    let mut settings = fault(Fault::Crash, 20.0, 1e6);
+    let resets = fault(Fault::ResetBeforeFirstByte { share: 0.1 }, 0.0, 1e6).faults;
+    settings.faults.extend(resets.into_iter().map(|resets| TimedFault { engine: 1, ..resets }));
+    let (requests, summary) = minute(&mut policy, &settings);
+    let rows = policy.into_rows();
+    let ended = |how: Ended| rows.iter().filter(|row| row.live.as_ref().unwrap().ended == how).count();
+    let cut = requests.iter().filter(|row| row.end == End::Cut).count();
+    assert!(summary.retries > 2 && cut > 0, "{} {cut}", summary.retries);
+    assert_eq!((ended(Ended::UpstreamError) as u64, ended(Ended::Cut)), (summary.retries, cut));
+    assert_eq!(ended(Ended::Ok), requests.len() - cut);
+    assert_eq!(rows.iter().filter(|row| row.outcome.failed == 1).count(), rows.len() - ended(Ended::Ok));
+    let second = rows.iter().filter(|row| row.live.as_ref().unwrap().attempt == 2).count();
+    assert!(second > 0 && second as u64 <= summary.retries);
+    let contexts: HashSet<&str> = rows.iter().map(|row| row.context.as_str()).collect();
+    assert_eq!(contexts.len(), rows.len());
 }

@@ -3,6 +3,7 @@
 
 mod adapt;
 mod command;
+mod day;
 mod faults;
 mod flow;
 mod routing;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Answer;
 
 pub(super) fn table(answer: &Answer) -> String {
-    let Answer { served, hardware, question, rate, by, profiles } = answer;
+    let Answer { served, hardware, question, rate, by, caveat, profiles } = answer;
     let load = &question.workload;
     let demand = match rate {
         Some(rate) => format!("{rate:.2} requests a second, {:.0} at a time", load.concurrency),
@@ -31,6 +31,7 @@ pub(super) fn table(answer: &Answer) -> String {
         if !best.meets_slo {
             lines.push("\nNo profile is predicted to meet the limits; these come nearest.".to_owned());
         }
+        lines.extend(caveat.iter().map(|caveat| format!("\n{caveat}")));
         lines.push(format!("\n{}", start(served, best)));
     }
     lines.join("\n")
@@ -98,7 +99,7 @@ fn start(served: &str, profile: &Advice) -> String {
 }
 
 pub(super) fn json(answer: &Answer) -> Value {
-    let Answer { served, hardware, question, rate, by, profiles } = answer;
+    let Answer { served, hardware, question, rate, by, caveat, profiles } = answer;
     let profile = |profile: &Advice| {
         let mut value = json!(profile);
         value["vllm"] = start(served, profile).into();
@@ -113,6 +114,7 @@ pub(super) fn json(answer: &Answer) -> Value {
         "objective": question.objective,
         "limits": question.slo,
         "predicted": by,
+        "caveat": caveat,
         "profiles": profiles.iter().map(profile).collect::<Vec<_>>(),
     })
 }

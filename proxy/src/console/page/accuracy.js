@@ -21,7 +21,7 @@ function median(values) {
 /** The view. */
 export function draw(state) {
   return [
-    h("p", { class: "bar" }, "Each dot is one answer of those the page has seen. On the line the prediction was right; between the thin lines it was off by less than a factor of two. Filter to see one backend, model or route."),
+    h("p", { class: "bar" }, "Each dot is one answer of those the page has seen. On the line the prediction was right; between the thin lines it was off by less than a factor of two. End to end was predicted for as long an answer as was expected, and shows how well that was known too. Filter to see one backend, model or route."),
     h("div", { class: "plots" }, PARTS.map(([part, title]) => {
       const found = pairs(state, part);
       const ratios = found.map(([predicted, actual]) => actual / predicted);
@@ -73,7 +73,8 @@ function plot(canvas, points) {
   }
   pen.textAlign = "center"; pen.fillText("predicted", LEFT + room / 2, room + 40);
   pen.save();
-  pen.translate(11, 8 + room / 2); pen.rotate(-Math.PI / 2); pen.fillText("actual", 0, 0);
+  // Between two marks, or it would run into what one of them says.
+  pen.translate(11, 8 + room - room * (Math.floor((high - low) / 2) + 0.5) / (high - low)); pen.rotate(-Math.PI / 2); pen.fillText("actual", 0, 0);
   pen.restore();
   line("--accent", least, least, most, most);
   line("--faint", least * 2, least, most, most / 2);

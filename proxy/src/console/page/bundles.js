@@ -39,10 +39,10 @@ export function draw(state, actions) {
   ];
 }
 
-/** Which decided from when to when, since this Gearshift started. */
+/** Which decided from when to when; kept over restarts in the folder of bundles. */
 function history(turns) {
   if (turns.length === 0) return null;
   const until = (index) => (index + 1 < turns.length ? clock(turns[index + 1].at * 1e3) : "now");
-  const rows = turns.map((turn, index) => ({ cells: [clock(turn.at * 1e3), until(index), turn.bundle ?? "none: the prior", turn.created ?? ""] }));
-  return [h("h2", {}, "What decided", h("small", {}, " since Gearshift started")), table(["from", "to", "bundle", "made"], rows.reverse())];
+  const rows = turns.map((turn, index) => ({ cells: [clock(turn.at * 1e3), until(index), turn.bundle ?? (turn.started ? "Gearshift started: the prior" : "none: the prior"), turn.created ?? ""] }));
+  return [h("h2", {}, "What decided", h("small", {}, " kept over restarts where the folder can be written")), table(["from", "to", "bundle", "made"], rows.reverse())];
 }

@@ -1,6 +1,6 @@
 // Decisions as they are made, and why.
 
-import { clock, digits, dollars, facts, h, matches, n, percent, table, time } from "./dom.js";
+import { clock, digits, dollars, facts, h, matches, n, percent, present, table, time } from "./dom.js";
 import { get } from "./stream.js";
 
 export const NEEDS = ["decisions"];
@@ -51,10 +51,11 @@ function reason(it) {
 /** Fetches every number of a decision. */
 export function opened(state, key, changed) {
   if (explained.has(key)) return;
-  const id = state.decisions.find((decision) => decision.key === key)?.id;
-  if (id === undefined) return;
+  const it = state.decisions.find((decision) => decision.key === key);
+  if (!it) return;
   if (explained.size >= KEPT) explained.delete(explained.keys().next().value);
-  get(`/decisions/${encodeURIComponent(id)}`)
+  // One id may have several attempts, and several requests where clients name theirs alike.
+  get(`/decisions/${encodeURIComponent(it.id)}?attempt=${it.attempt}&at_ms=${it.at_ms}`)
     .then((it) => explained.set(key, it), (error) => explained.set(key, error.message))
     .finally(changed);
 }
@@ -70,7 +71,7 @@ export function detail(state, key) {
     h("h2", {}, decision.backend),
     h("p", { class: "mono" }, decision.id),
     facts([
-      ["Why", reason(decision)], ["Objective", decision.objective], ["Route", decision.route], ["Candidates", decision.considered],
+      ["Why", reason(decision)], ["Attempt", decision.attempt > 1 || decision.outcome !== "ok" ? decision.attempt : null], ["Objective", decision.objective], ["Route", decision.route], ["Candidates", decision.considered],
       ["Bundle", decision.bundle], ["Confidence", sure],
       ["Chance of this choice", Number.isFinite(decision.propensity) ? percent(decision.propensity) : null],
       ["Prompt tokens", `${decision.prompt_tokens}, ${decision.cached_tokens} predicted in the cache`],
@@ -86,14 +87,26 @@ export function detail(state, key) {
   ];
 }
 
+/** What a candidate's numbers are made from, a line each. */
+function made({ prior, learned, load, recent_failures: failures, cost_usd: cost, energy_j: energy }) {
+  return present([
+    prior && `prior: TTFT ${time(prior.ttft_s)}, TPOT ${time(prior.tpot_s)}`,
+    learned && `learner: TTFT × ${digits(learned.ttft_factor)}, TPOT × ${digits(learned.tpot_factor)}, confidence ${percent(learned.confidence)}`,
+    load && `load ${time(load.age_s)} old: ${digits(load.decoding)} decoding, ${digits(load.prefill_tokens)} prompt tokens to come`,
+    failures > 0 && `recent failures: ${digits(failures)}`,
+    Number.isFinite(cost) && `cost (estimated): ${dollars(cost)}`,
+    Number.isFinite(energy) && `energy (estimated): ${digits(energy)} J`,
+  ]).join("\n");
+}
+
 function candidates(decision) {
   const rows = decision.candidates.map((it, index) => ({ kind: it.chosen ? "chosen" : null, cells: [
     n(index + 1),
-    h("span", { class: "stack" }, it.chosen ? `▸ ${it.backend}` : it.backend ?? "–", h("small", {}, [it.hardware, it.profile].filter(Boolean).join(" · "))),
+    h("span", { class: "stack", title: made(it) }, it.chosen ? `▸ ${it.backend}` : it.backend ?? "–", h("small", {}, [it.hardware, it.profile].filter(Boolean).join(" · "))),
     n(digits(it.score)), n(time(it.predicted?.ttft_s)), n(time(it.predicted?.tpot_s)),
-    n(time(it.predicted?.e2e_s)), n(it.cached_tokens), n(digits(it.sequences_in_flight)),
+    n(time(it.predicted?.e2e_s)), n(time(it.priced_s)), n(it.cached_tokens), n(digits(it.sequences_in_flight)),
     it.meets_slo ? "kept" : "missed",
   ] }));
-  return table([n("#"), "candidate", n("score"), n("TTFT"), n("TPOT"), n("E2E"), n("cached"), n("in flight"), "limits"], rows,
+  return table([n("#"), "candidate", n("score"), n("TTFT"), n("TPOT"), n("E2E"), n("delays"), n("cached"), n("in flight"), "limits"], rows,
     { caption: `The candidates, best first, by the objective ${decision.objective}: the lower the score the better` });
 }

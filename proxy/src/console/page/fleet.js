@@ -55,13 +55,14 @@ export function draw(state, actions) {
   const count = (kind) => all.filter((it) => standing(it) === kind).length;
   const tile = (name, value, kind) => h("div", { class: `tile ${kind ?? ""}` }, h("b", {}, value), h("span", {}, name));
   const dense = backends.length > MANY;
+  const models = state.fleet.models?.length ?? 0;
   return [
     h("section", { class: "tiles" },
       tile("requests in flight", String(state.fleet.in_flight ?? 0)),
       tile("backends ready", `${count("ready")} / ${all.length}`),
       tile("down or hung", String(count("bad")), count("bad") ? "bad" : ""),
       tile("asleep, draining, shifting, on trial", String(count("out"))),
-      tile("models", String(state.fleet.models?.length ?? 0))),
+      tile(models === 1 ? "model" : "models", String(models))),
     legend(),
     all.length === 0 ? h("p", { class: "empty" }, "No backend yet. They are listed under `backends` in the configuration.")
       : backends.length === 0 ? h("p", { class: "empty" }, `No backend has ${state.filter} in its name, model, hardware, profile or state.`) : null,

@@ -158,8 +158,9 @@ $("filter").addEventListener("input", (event) => {
 });
 $("theme").addEventListener("click", flip);
 $("help").addEventListener("click", () => $("keys").showModal());
-addEventListener("pointerdown", () => { pressed = true; });
-for (const end of ["pointerup", "pointercancel"]) {
+// Other buttons click on nothing here, and a menu may keep what follows to itself: a press that opens one (a long touch) has ended.
+addEventListener("pointerdown", (event) => { pressed = event.button === 0; });
+for (const end of ["pointerup", "pointercancel", "contextmenu"]) {
   addEventListener(end, () => setTimeout(() => {
     pressed = false;
     changed();

@@ -12,6 +12,7 @@ use super::{Change, State, plain, whole};
 use crate::{
     console::{self, Broadcast, Events, Feed},
     listing,
+    live::{Decided, Ended, Wall},
 };
 
 impl State {
@@ -22,20 +23,79 @@ impl State {
         json!({"decisions": decisions.collect::<Vec<_>>()})
     }
 
-    /// One of them with its candidates; of a request with several attempts, the one that was answered.
-    pub(super) fn decision(&self, id: &str) -> Response<Bytes> {
+    /// One of them with its candidates, and what became of the request's attempts before. Requests may share an id, as clients name
+    /// theirs; where `which` does not say, it is the last attempt that ended.
+    pub(super) fn decision(&self, id: &str, which: Which) -> Response<Bytes> {
         let (recent, wall) = (self.observed.recent.load(), **self.observed.wall.load());
-        let is = |ended: &&Arc<crate::live::Ended>| ended.decided.as_ref().is_some_and(|it| it.id() == id);
-        match recent.iter().rev().find(is).and_then(|ended| console::whole(ended, wall)) {
-            Some(decision) => listing::json(StatusCode::OK, &decision),
-            None => {
-                let error = format!(
-                    "no decision is kept of the request {id:?}: only the last {} that have ended are",
-                    recent.len()
-                );
-                listing::json(StatusCode::NOT_FOUND, &json!({"error": error}))
-            }
+        let of_id = |ended| Attempt::of(ended).filter(|it| it.decided.id() == id);
+        let newest_first: Vec<Attempt<'_>> = recent.iter().rev().filter_map(of_id).collect();
+        let mut attempts = newest_first.iter().skip(which.among(&newest_first, wall));
+        let Some((last, mut decision)) =
+            attempts.next().and_then(|last| Some((last, console::whole(last.ended, wall)?)))
+        else {
+            let error = format!(
+                "no decision is kept of the request {id:?}: only the last {} that have ended are",
+                recent.len()
+            );
+            return listing::json(StatusCode::NOT_FOUND, &json!({"error": error}));
+        };
+        let mut earlier: Vec<Value> = (1..last.decided.attempt)
+            .rev()
+            .filter_map(|before| attempts.find(|it| it.decided.attempt == before))
+            .filter_map(|it| console::brief(it.ended, wall))
+            .collect();
+        earlier.reverse();
+        decision["earlier"] = earlier.into();
+        listing::json(StatusCode::OK, &decision)
+    }
+}
+
+/// An attempt whose decision was kept.
+struct Attempt<'e> {
+    decided: &'e Decided,
+    ended: &'e Ended,
+}
+
+impl<'e> Attempt<'e> {
+    fn of(ended: &'e Arc<Ended>) -> Option<Self> {
+        Some(Self { decided: ended.decided.as_deref()?, ended })
+    }
+}
+
+/// Which of the attempts of one id; what is not said is any.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Which {
+    attempt: Option<u32>,
+    at_ms: Option<u64>,
+}
+
+impl Which {
+    /// The wall clock is read now and then, and may be set: what was told as `at_ms` is now and then told as another.
+    const ABOUT_MS: u64 = 1_000;
+
+    /// By `attempt=` and `at_ms=` of a query; what else is in it is nobody's.
+    pub(super) fn of(query: &str) -> Self {
+        let value = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        Self {
+            attempt: value("attempt").and_then(|it| it.parse().ok()),
+            at_ms: value("at_ms").and_then(|it| it.parse().ok()),
         }
+    }
+
+    /// Where it stands, the nearest in time; behind them all where it is none of them.
+    fn among(self, attempts: &[Attempt<'_>], wall: Wall) -> usize {
+        let off = |it: &Attempt<'_>| self.at_ms.map_or(0, |at| at.abs_diff(wall.unix_ms_of(it.ended.end.at)));
+        let found = attempts
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| self.attempt.is_none_or(|attempt| attempt == it.decided.attempt))
+            .map(|(place, it)| (off(it), place))
+            .filter(|(off, _)| *off <= Self::ABOUT_MS)
+            .min();
+        found.map_or(attempts.len(), |(_, place)| place)
     }
 }
 

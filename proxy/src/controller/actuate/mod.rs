@@ -3,10 +3,14 @@
 //! Every order may be given twice: an engine that has ended is ended, one that runs is started. So a crash between an order
 //! and its entry in the journal costs a look, not an engine too many.
 
+mod environment;
+mod group;
+mod launch;
 mod process;
 mod procfs;
 mod release;
 mod sleep;
+mod smi;
 mod webhook;
 
 use std::time::Duration;
@@ -14,8 +18,11 @@ use std::time::Duration;
 use gearshift_config::{Actuator as Settings, Backend, Declared};
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::process::{Supervised, running_profile};
 use self::{process::ProcessHand, sleep::SleepHand, webhook::WebhookHand};
+pub(super) use self::{
+    process::{Supervised, running_profile},
+    procfs::boot,
+};
 use super::{desk::Desk, machine::Switch};
 use crate::{
     fleet::probe::{Answer, Ask, Probe, Target},
@@ -24,6 +31,12 @@ use crate::{
 
 /// Carries out the steps of a switch that touch the engine. `backend` is as the file has it.
 pub(super) trait Actuator {
+    /// Whether it will be known when what the engine holds is free: asked before one that serves well is ended. Those that start
+    /// no process wait for nothing.
+    async fn vouch(&mut self, _backend: &Backend) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Ends the engine of the profile `leaving`, or puts it to sleep; done when that is so.
     async fn stop(&mut self, backend: &Backend, leaving: &str) -> Result<(), String>;
 
@@ -40,7 +53,7 @@ pub(super) trait Actuator {
 /// One of the actuators.
 #[derive(Debug)]
 pub(super) enum Hand {
-    Process(ProcessHand),
+    Process(Box<ProcessHand>),
     Sleep(SleepHand),
     Webhook(WebhookHand),
 }
@@ -49,7 +62,7 @@ impl Hand {
     /// The hand of a backend that has an actuator.
     pub(super) fn of(backend: &Backend, desk: &Desk) -> Option<Self> {
         Some(match backend.actuator.as_ref()? {
-            Settings::Process(_) => Self::Process(ProcessHand::new(desk.clone())),
+            Settings::Process(_) => Self::Process(Box::new(ProcessHand::new(desk.clone()))),
             Settings::Sleep(_) => Self::Sleep(SleepHand::new(desk.tasks.clone())),
             Settings::Webhook(_) => Self::Webhook(WebhookHand::new(desk.tasks.clone())),
         })
@@ -57,6 +70,14 @@ impl Hand {
 }
 
 impl Actuator for Hand {
+    async fn vouch(&mut self, backend: &Backend) -> Result<(), String> {
+        match self {
+            Self::Process(hand) => hand.vouch(backend).await,
+            Self::Sleep(hand) => hand.vouch(backend).await,
+            Self::Webhook(hand) => hand.vouch(backend).await,
+        }
+    }
+
     async fn stop(&mut self, backend: &Backend, leaving: &str) -> Result<(), String> {
         match self {
             Self::Process(hand) => hand.stop(backend, leaving).await,
@@ -103,6 +124,22 @@ async fn ask(
     let connector = Connector::new(backend).map_err(|error| error.to_string())?;
     let target = Target::new(backend, connector).ok_or("`api_key` can stand in no header")?;
     ask_target(tasks, &target, ask, timeout).await
+}
+
+/// As [`ask`]; `None` where nobody listens at the address: the server has ended. Any other silence says nothing of the kind.
+async fn ask_unless_ended(
+    tasks: &TaskTracker,
+    backend: &Backend,
+    ask: &Ask<'_>,
+    timeout: Duration,
+) -> Result<Option<Answer>, String> {
+    let connector = Connector::new(backend).map_err(|error| error.to_string())?;
+    let target = Target::new(backend, connector).ok_or("`api_key` can stand in no header")?;
+    match Probe::new(tasks.clone()).ask(&target, ask, timeout, ANSWER_LIMIT).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_refused() => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// As [`ask`], of a target that is known.

@@ -5,38 +5,25 @@
 //! from the journal; or from a small file that the engine's shell writes before it becomes the engine, for a crash may come
 //! between a start and its entry in the journal.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{cell::RefCell, fs, process::Child, time::Duration};
 
 use gearshift_config::{Actuator as Settings, Backend, ProcessActuator};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Actuator, procfs, profile,
-    release::{memory_in_use, port_is_free, released},
+    Actuator,
+    group::{end_group, is_alive, is_gone, left},
+    launch::{last_words, spawn, written},
+    procfs, profile,
+    release::{Hold, memory_in_use, port_is_free},
+    smi::{Devices, Smi},
 };
 use crate::controller::{desk::Desk, journal::Engine, machine::Switch};
 
-/// Between two looks at processes that end.
-const POLL: Duration = Duration::from_millis(50);
-/// How long killed processes may take to be gone: the kernel frees what they held.
-const KILL_PATIENCE: Duration = Duration::from_secs(20);
 /// An engine's shell has written its number by then, unless it never ran.
 const SHELL_PATIENCE: Duration = Duration::from_secs(1);
-/// Logs of earlier starts that are kept.
-const LOGS_KEPT: u32 = 3;
-/// Bytes of a log that are shown when its engine ended.
-const LAST_WORDS: u64 = 600;
-/// Writes what the system says of its process, and the profile; then becomes the engine.
-const SHELL: &str =
-    r#"read -r stat < "/proc/$$/stat" && printf '%s\n%s\n' "$stat" "$1" > "$0" && shift && exec "$@""#;
+/// Between two looks at the processes of an engine that runs.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// What supervision had to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +42,14 @@ pub(in crate::controller) struct ProcessHand {
     child: Option<Child>,
     /// Whether an engine that the journal does not name may be starting.
     looked: bool,
+    smi: Smi,
+    /// The engine's processes as last seen, and when: those of one that ends by itself are known by it.
+    group: Option<(Instant, Vec<Engine>)>,
 }
 
 impl ProcessHand {
     pub(super) fn new(desk: Desk) -> Self {
-        Self { desk, child: None, looked: false }
+        Self { desk, child: None, looked: false, smi: Smi::here(), group: None }
     }
 
     /// Sees to it that the engine runs, in this profile where it has to be started.
@@ -68,7 +58,8 @@ impl ProcessHand {
         backend: &Backend,
         wanted: &str,
     ) -> Result<Supervised, String> {
-        if self.find(backend).await.is_some() {
+        if let Some(engine) = self.find(backend).await? {
+            self.look(engine);
             return Ok(Supervised::Runs);
         }
         if let Some(child) = &mut self.child
@@ -78,27 +69,117 @@ impl ProcessHand {
             tracing::error!(backend = %backend.id, %status, why, "the engine ended by itself");
         }
         self.stop(backend, wanted).await?;
-        if let Err(why) = self.release(backend).await {
-            tracing::warn!(backend = %backend.id, why, "starting an engine all the same");
-        }
+        self.release(backend).await?;
         self.launch(backend, wanted).await?;
         Ok(Supervised::Started)
     }
 
     /// The engine, if it runs.
-    async fn find(&mut self, backend: &Backend) -> Option<Engine> {
-        if let Some(engine) = self.running(backend) {
-            return Some(engine);
+    ///
+    /// # Errors
+    /// When one does that the journal does not name, and it cannot be taken over.
+    async fn find(&mut self, backend: &Backend) -> Result<Option<Engine>, String> {
+        if !self.looked {
+            self.disown(backend)?;
         }
-        if std::mem::replace(&mut self.looked, true) {
-            return None;
+        let known = self.running(backend);
+        if known.is_some() || self.looked {
+            return Ok(known);
         }
-        // Another Gearshift may have died right after it started one.
+        // Another Gearshift may have died right after it started one, or this one could not write it down.
         sleep(SHELL_PATIENCE).await;
-        let (engine, _) = written(backend)?;
+        if let Some((engine, profile)) = written(settings(backend)?) {
+            self.take_over(backend, engine, profile)?;
+        }
+        self.looked = true;
+        Ok(self.running(backend))
+    }
+
+    /// Has the journal forget an engine that is another's by the file beside that one's log: earlier versions let two share a log,
+    /// and the journal named one engine twice.
+    fn disown(&self, backend: &Backend) -> Result<(), String> {
+        let (own, book) = (settings(backend)?.pid_file(), self.desk.book());
+        let Some(engine) = self.desk.entry(&backend.id).engine else { return Ok(()) };
+        let is_its = |other: &Backend| {
+            let named = book.backends.get(other.id.as_str()).and_then(|entry| entry.engine) == Some(engine);
+            let file = settings(other).ok().filter(|other| named && other.pid_file() != own);
+            file.and_then(written).is_some_and(|(known, _)| known == engine)
+        };
+        if !self.desk.roster.members().iter().any(|member| is_its(&member.backend())) {
+            return Ok(());
+        }
+        tracing::warn!(backend = %backend.id, pid = engine.pid, "the engine that the journal names is another backend's");
+        self.desk.note(&backend.id, |entry| (entry.engine, entry.runs, entry.held) = (None, None, None))
+    }
+
+    /// Has the journal name an engine that was known by its file alone.
+    fn take_over(&self, backend: &Backend, engine: Engine, profile: String) -> Result<(), String> {
+        let members = self.desk.roster.members();
+        let is_run = |name: &str| {
+            let mut backends = members.iter().map(|member| member.backend());
+            backends.any(|other| other.id.as_str() == name && settings(&other).is_ok())
+        };
+        let book = self.desk.book();
+        let mut named = book.backends.iter().filter(|(_, entry)| entry.engine == Some(engine));
+        if let Some((owner, _)) = named.find(|(name, _)| *name != backend.id.as_str() && is_run(name)) {
+            let file = settings(backend)?.pid_file();
+            return Err(format!(
+                "{} names the engine of {owner}: give each a `log` of its own",
+                file.display()
+            ));
+        }
         tracing::info!(backend = %backend.id, pid = engine.pid, "an engine that the journal does not name is taken over");
-        self.desk.note(&backend.id, |entry| entry.engine = Some(engine)).ok()?;
-        self.running(backend)
+        self.desk.change(|book| {
+            // The backend whose it was has left, or goes by another name now.
+            for entry in book.backends.values_mut().filter(|entry| entry.engine == Some(engine)) {
+                entry.engine = None;
+            }
+            let entry = book.backends.entry(backend.id.to_string()).or_default();
+            (entry.engine, entry.runs, entry.held) = (Some(engine), Some(profile), None);
+        })
+    }
+
+    /// Takes note of the engine's processes, now and then.
+    fn look(&mut self, engine: Engine) {
+        if self.group.as_ref().is_none_or(|(at, _)| at.elapsed() >= LOOK) {
+            self.group = Some((Instant::now(), left(engine)));
+        }
+    }
+
+    /// What is known of the engine's memory.
+    fn hold<'a>(&'a self, backend: &Backend, settings: &'a ProcessActuator) -> Hold<'a> {
+        let entry = self.desk.entry(&backend.id);
+        let neighbour = neighbour(backend, &self.desk);
+        Hold { smi: &self.smi, settings, held: entry.held, before: entry.memory_before, neighbour }
+    }
+
+    /// Writes down what the engine holds, before it is ended: afterwards nobody can tell.
+    async fn write_down(&mut self, backend: &Backend, engine: Engine) -> Result<(), String> {
+        let (settings, group, kept) = (settings(backend)?, left(engine), self.desk.entry(&backend.id).held);
+        if group.is_empty() && kept.is_some() {
+            return Ok(());
+        }
+        let mut held = kept.unwrap_or_default();
+        let seen = self.group.take().map(|(_, seen)| seen).unwrap_or_default();
+        for process in group.iter().chain(&seen).chain([&engine]) {
+            if !held.processes.contains(process) {
+                held.processes.push(*process);
+            }
+        }
+        if settings.memory_probe.is_none() {
+            let listed = self.smi.processes().await.ok().flatten().map(|listed| listed.pids);
+            let listed = listed.unwrap_or_default();
+            held.listed |= group.iter().any(|process| listed.contains(&process.pid));
+        }
+        if !group.is_empty() && self.goes_by_memory(settings) {
+            held.memory = memory_in_use(&self.smi, settings).await.ok().flatten().or(held.memory);
+        }
+        self.desk.note(&backend.id, |entry| entry.held = Some(held))
+    }
+
+    /// Whether it is looked at how much memory is in use, and not only whose.
+    fn goes_by_memory(&self, settings: &ProcessActuator) -> bool {
+        settings.memory_probe.is_some() || !self.smi.same_numbers
     }
 
     /// The engine that the journal names, if it still runs.
@@ -124,18 +205,28 @@ impl ProcessHand {
         if !port_is_free(backend) {
             return Err(format!("another program listens on {}", backend.url));
         }
-        let before = self.desk.entry(&backend.id).engine.and_then(|engine| engine.memory_before);
-        let memory_before = match before {
-            Some(known) => Some(known),
-            None => memory_in_use(&settings.memory_probe).await,
-        };
+        self.desk.entry(&backend.id).engine.map_or(Ok(()), is_gone)?;
+        let mut before = None;
+        if self.goes_by_memory(settings) {
+            before = memory_in_use(&self.smi, settings).await.unwrap_or_else(|why| {
+                tracing::warn!(backend = %backend.id, why, "what others hold of accelerator memory is not known");
+                None
+            });
+        }
+        self.desk.note(&backend.id, |entry| entry.memory_before = before)?;
         let child = spawn(backend, settings, knobs, name)
             .map_err(|error| format!("{}: {error}", settings.command.first().map_or("", String::as_str)))?;
         let pid = i32::try_from(child.id()).map_err(|error| error.to_string())?;
         let started = procfs::process(pid).map_or(0, |process| process.started);
         self.child = Some(child);
-        let engine = Engine { pid, started, memory_before };
-        self.desk.note(&backend.id, |entry| entry.engine = Some(engine))?;
+        let engine = Engine { pid, started };
+        let runs = Some(name.to_owned());
+        let noted = self.desk.note(&backend.id, |entry| {
+            (entry.engine, entry.runs, entry.held) = (Some(engine), runs, None);
+        });
+        // It runs all the same, and is taken over by its file.
+        self.looked &= noted.is_ok();
+        noted?;
         tracing::info!(backend = %backend.id, pid, profile = name, log = %settings.log.display(), "engine started");
         Ok(())
     }
@@ -144,8 +235,9 @@ impl ProcessHand {
 impl Actuator for ProcessHand {
     async fn stop(&mut self, backend: &Backend, _leaving: &str) -> Result<(), String> {
         let settings = settings(backend)?;
-        self.find(backend).await;
+        self.find(backend).await?;
         if let Some(engine) = self.desk.entry(&backend.id).engine {
+            self.write_down(backend, engine).await?;
             end_group(engine, settings.stop_grace).await?;
         }
         if let Some(mut child) = self.child.take() {
@@ -153,24 +245,42 @@ impl Actuator for ProcessHand {
             let _ = child.try_wait();
         }
         // Absent is what is wanted.
-        let _ = fs::remove_file(pid_file(&settings.log));
+        let _ = fs::remove_file(settings.pid_file());
         Ok(())
     }
 
+    async fn vouch(&mut self, backend: &Backend) -> Result<(), String> {
+        // One that has ended by itself is not kept by asking.
+        let Some(engine) = self.running(backend) else { return Ok(()) };
+        let group: Vec<i32> = left(engine).iter().map(|process| process.pid).collect();
+        self.hold(backend, settings(backend)?).is_known(&group).await
+    }
+
     async fn release(&mut self, backend: &Backend) -> Result<(), String> {
-        let before = self.desk.entry(&backend.id).engine.and_then(|engine| engine.memory_before);
-        released(backend, settings(backend)?, before).await
+        let (said, waiting) = (RefCell::new(String::new()), self.desk.board.waiting(&backend.id));
+        let say = |why: &str| {
+            if said.replace(why.to_owned()) != why {
+                tracing::info!(backend = %backend.id, why, "waiting until what the engine held is free");
+                waiting.says(why);
+            }
+        };
+        self.hold(backend, settings(backend)?).released(backend, say).await
     }
 
     async fn start(&mut self, backend: &Backend, switch: &Switch) -> Result<(), String> {
-        if let Some(engine) = self.find(backend).await {
-            let runs = written(backend).map(|(_, profile)| profile);
+        if let Some(engine) = self.find(backend).await? {
+            let said = written(settings(backend)?).filter(|(known, _)| *known == engine);
+            // The file may have been tidied away.
+            let runs = said.map(|(_, profile)| profile).or(self.desk.entry(&backend.id).runs);
             if runs.as_deref() == Some(switch.target()) {
                 tracing::info!(backend = %backend.id, pid = engine.pid, "the engine runs already");
                 return Ok(());
             }
-            return Err(format!("the engine of profile {} still runs", runs.unwrap_or_default()));
+            let runs = runs.as_deref().unwrap_or("that nobody knows");
+            return Err(format!("the engine of profile {runs} still runs"));
         }
+        // A step before this one may have failed: nothing starts over what is left.
+        self.release(backend).await?;
         self.launch(backend, switch.target()).await
     }
 
@@ -185,7 +295,7 @@ impl Actuator for ProcessHand {
 
 /// The profile that an engine runs in, by its own word, where one runs.
 pub(in crate::controller) fn running_profile(backend: &Backend) -> Option<String> {
-    written(backend).map(|(_, profile)| profile)
+    written(settings(backend).ok()?).map(|(_, profile)| profile)
 }
 
 fn settings(backend: &Backend) -> Result<&ProcessActuator, String> {
@@ -197,120 +307,14 @@ fn settings(backend: &Backend) -> Result<&ProcessActuator, String> {
     }
 }
 
-fn is_alive(engine: Engine) -> bool {
-    procfs::process(engine.pid).is_some_and(|process| !process.defunct && process.started == engine.started)
-}
-
-/// What an engine's shell wrote, if that engine runs.
-fn written(backend: &Backend) -> Option<(Engine, String)> {
-    let text = fs::read_to_string(pid_file(&settings(backend).ok()?.log)).ok()?;
-    let (stat, profile) = text.trim().split_once('\n')?;
-    let process = procfs::parse(stat)?;
-    let engine = Engine { pid: process.pid, started: process.started, memory_before: None };
-    is_alive(engine).then(|| (engine, profile.to_owned()))
-}
-
-fn pid_file(log: &Path) -> PathBuf {
-    log.with_extension("pid")
-}
-
-fn spawn(
-    backend: &Backend,
-    settings: &ProcessActuator,
-    knobs: &gearshift_config::Knobs,
-    profile: &str,
-) -> io::Result<Child> {
-    let folder = settings.log.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.map_or(Ok(()), fs::create_dir_all)?;
-    rotate(&settings.log);
-    let log = File::create(&settings.log)?;
-    let pid_file = std::path::absolute(pid_file(&settings.log))?;
-    // One of an earlier engine would be taken for this one's.
-    fs::remove_file(&pid_file)
-        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(SHELL).arg(pid_file).arg(profile).args(&settings.command).args(knobs.vllm_args());
-    command.arg(format!("--host={}", backend.url.host)).arg(format!("--port={}", backend.url.port));
-    command.envs(settings.env.iter().map(|(name, value)| (name, value.expose())));
-    command.current_dir(&settings.workdir).process_group(0);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
-}
-
-/// `x.log` becomes `x.log.1`, and so on; the oldest goes.
-fn rotate(log: &Path) {
-    let numbered = |number: u32| PathBuf::from(format!("{}.{number}", log.display()));
-    for number in (1..LOGS_KEPT).rev() {
-        // One that is not there needs no new name.
-        let _ = fs::rename(numbered(number), numbered(number + 1));
-    }
-    let _ = fs::rename(log, numbered(1));
-}
-
-/// Ends an engine and all that it started: a word to it, time, and then the kernel's.
-async fn end_group(engine: Engine, grace: Duration) -> Result<(), String> {
-    let left = || {
-        // The number leads another's group by now: no system gives it away while one of the engine's is left.
-        if procfs::process(engine.pid).is_some_and(|leader| leader.started != engine.started) {
-            return Vec::new();
-        }
-        let mut group = procfs::group(engine.pid);
-        group.retain(|process| process.started >= engine.started);
-        group
-    };
-    let Some(pid) = Pid::from_raw(engine.pid) else { return Ok(()) };
-    if left().is_empty() {
-        return Ok(());
-    }
-    if is_alive(engine) {
-        // It may end at this very moment.
-        let _ = kill_process(pid, Signal::TERM);
-        if until(|| left().is_empty(), grace).await {
-            return Ok(());
-        }
-        tracing::warn!(pid = engine.pid, ?grace, "the engine does not end; it is killed");
-    }
-    let _ = kill_process_group(pid, Signal::KILL);
-    if until(|| left().is_empty(), KILL_PATIENCE).await {
-        return Ok(());
-    }
-    let left: Vec<i32> = left().iter().map(|process| process.pid).collect();
-    Err(format!("processes {left:?} of the engine do not end"))
-}
-
-/// Whether it is so within the time.
-async fn until(so: impl Fn() -> bool, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    while !so() {
-        if Instant::now() >= deadline {
-            return false;
-        }
-        sleep(POLL).await;
-    }
-    true
-}
-
-/// What to tell operators of the log of an engine that has ended. Its end is shown only where they asked for it: it may hold prompts.
-fn last_words(settings: &ProcessActuator) -> String {
-    if settings.show_last_words {
-        format!("its last words: {}", end_of(&settings.log))
-    } else {
-        format!("see {}", settings.log.display())
-    }
-}
-
-/// The end of a log, on one line.
-fn end_of(log: &Path) -> String {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
-        let mut end = Vec::new();
-        file.read_to_end(&mut end)?;
-        Ok(end)
-    };
-    let end = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&end);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// Another backend whose engine may use the same accelerators.
+fn neighbour(backend: &Backend, desk: &Desk) -> Option<String> {
+    let devices = |backend: &Backend| settings(backend).ok().map(Devices::of);
+    let ours = devices(backend)?;
+    let members = desk.roster.members();
+    let mut others = members.iter().map(|member| member.backend()).filter(|other| other.id != backend.id);
+    let shares = others.find(|other| devices(other).is_some_and(|theirs| theirs.may_share(&ours)));
+    shares.map(|other| other.id.to_string())
 }
 
 #[cfg(test)]

@@ -19,6 +19,12 @@ pub(super) fn is_there() -> bool {
     i32::try_from(std::process::id()).is_ok_and(|own| process(own).is_some())
 }
 
+/// Names the time since the system last started, where it does: numbers and ticks of another boot say nothing.
+pub(in crate::controller) fn boot() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|boot| !boot.is_empty())
+}
+
 /// The process of this number, where there is one.
 pub(super) fn process(pid: i32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)

@@ -2,7 +2,7 @@
 //!
 //! vLLM at sleep level 1 keeps its weights in the machine's memory and gives up the accelerator's; waking is many times
 //! faster than a start. A sleeping engine takes requests and lets them hang, so that what it says of itself is looked at
-//! after every order.
+//! after every order. One that does not say whether it sleeps may hold the accelerator's memory: none is woken beside it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{Actuator, Ask, ask};
+use super::{Actuator, Ask, ask, ask_unless_ended};
 use crate::controller::{gears::geared, machine::Switch};
 
 /// Between two looks at an engine that falls asleep or wakes.
@@ -34,15 +34,19 @@ impl SleepHand {
     pub(in crate::controller) async fn ensure(&self, backend: &Backend, wanted: &str) -> Result<(), String> {
         for profile in &backend.profiles {
             let name = profile.id.as_str();
-            // One that cannot be reached holds no memory.
-            if name != wanted && self.is_asleep(&engine(backend, name)).await == Ok(false) {
+            if name != wanted && self.state(backend, name).await? == State::Awake {
                 self.order(backend, name, true).await?;
             }
         }
-        if self.is_asleep(&engine(backend, wanted)).await? {
-            self.order(backend, wanted, false).await?;
+        self.wake(backend, wanted).await
+    }
+
+    async fn wake(&self, backend: &Backend, profile: &str) -> Result<(), String> {
+        match self.state(backend, profile).await? {
+            State::Awake => Ok(()),
+            State::Asleep => self.order(backend, profile, false).await,
+            State::Ended => Err(format!("nobody listens at {}", engine(backend, profile).url)),
         }
-        Ok(())
     }
 
     /// Gives the order, and waits until it is so.
@@ -58,37 +62,52 @@ impl SleepHand {
                 format!("answers {}; it needs VLLM_SERVER_DEV_MODE=1 and --enable-sleep-mode", answer.status);
             return Err(wrong(what));
         }
-        while self.is_asleep(&target).await.map_err(wrong)? != to_sleep {
+        let wanted = if to_sleep { State::Asleep } else { State::Awake };
+        loop {
+            match self.state(backend, profile).await? {
+                state if state == wanted => return Ok(()),
+                State::Ended if to_sleep => return Ok(()),
+                State::Ended => return Err(wrong("it has ended".to_owned())),
+                State::Asleep | State::Awake => {}
+            }
             if Instant::now() >= deadline {
                 return Err(wrong(format!("not so after {patience:?}")));
             }
             sleep(POLL).await;
         }
-        Ok(())
     }
 
-    async fn is_asleep(&self, target: &Backend) -> Result<bool, String> {
+    /// By its own word; an error where it gives none.
+    async fn state(&self, backend: &Backend, profile: &str) -> Result<State, String> {
         #[derive(Deserialize)]
         struct Said {
             is_sleeping: bool,
         }
-        let answer = ask(&self.tasks, target, &Ask::get("/is_sleeping"), ANSWER).await?;
-        let said: Said = serde_json::from_slice(&answer.body)
-            .map_err(|_| format!("/is_sleeping answers {}", answer.status))?;
-        Ok(said.is_sleeping)
+        let (target, patience) = (engine(backend, profile), settings(backend)?.timeout.min(ANSWER));
+        let wrong = |what: String| format!("whether {} sleeps is not known: {what}", target.url);
+        let asked = ask_unless_ended(&self.tasks, &target, &Ask::get("/is_sleeping"), patience).await;
+        let Some(answer) = asked.map_err(wrong)? else { return Ok(State::Ended) };
+        let said: Said = serde_json::from_slice(&answer.body).map_err(|_| {
+            wrong(format!("/is_sleeping answers {}; it needs VLLM_SERVER_DEV_MODE=1", answer.status))
+        })?;
+        Ok(if said.is_sleeping { State::Asleep } else { State::Awake })
     }
+}
+
+/// What an engine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Awake,
+    Asleep,
+    /// It does not run, and holds nothing.
+    Ended,
 }
 
 impl Actuator for SleepHand {
     async fn stop(&mut self, backend: &Backend, leaving: &str) -> Result<(), String> {
-        match self.is_asleep(&engine(backend, leaving)).await {
-            Ok(true) => Ok(()),
-            // One that has ended holds no memory.
-            Err(why) => {
-                tracing::warn!(backend = %backend.id, profile = leaving, why, "the engine does not say whether it sleeps");
-                Ok(())
-            }
-            Ok(false) => self.order(backend, leaving, true).await,
+        match self.state(backend, leaving).await? {
+            State::Asleep | State::Ended => Ok(()),
+            State::Awake => self.order(backend, leaving, true).await,
         }
     }
 
@@ -97,10 +116,8 @@ impl Actuator for SleepHand {
     }
 
     async fn start(&mut self, backend: &Backend, switch: &Switch) -> Result<(), String> {
-        if self.is_asleep(&engine(backend, switch.target())).await? {
-            self.order(backend, switch.target(), false).await?;
-        }
-        Ok(())
+        // Of three, one that has nothing to do with the switch may be awake: it was restarted, or woken by hand.
+        self.ensure(backend, switch.target()).await
     }
 
     fn ended(&mut self, _backend: &Backend) -> Option<String> {

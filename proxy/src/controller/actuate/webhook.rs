@@ -1,8 +1,5 @@
-//! Orders to the operator's own system: signed JSON, which it accepts by any 2xx.
-//!
-//! `X-Gearshift-Signature: sha256=HEX` is the HMAC-SHA256 of `TIMESTAMP.BODY` under the shared secret, with the timestamp of
-//! `X-Gearshift-Timestamp` (seconds since 1970): whoever checks both takes no order twice from somebody who overheard it. An
-//! order whose `id` came before is the same order.
+//! Orders to the operator's own system: signed JSON, which it accepts by any 2xx. What operators may rely on is written down in
+//! `config/webhook.md`, which a test follows.
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -6,7 +6,10 @@ mod stories;
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
-use gearshift_selector::Availability::{self, Draining, Ready};
+use gearshift_selector::{
+    Availability::{self, Draining, Ready},
+    Software,
+};
 
 use self::engine::{Engine, Reply, models, ok};
 use super::*;
@@ -94,6 +97,19 @@ impl Bench {
     }
 }
 
+/// What drains gets requests where nobody else is left; what is shifted is ended.
+#[tokio::test]
+async fn one_that_is_shifted_stays_so_to_those_who_still_ask_when_it_leaves() {
+    let engine = Engine::vllm().await;
+    let bench = Bench::watching(&engine);
+    bench.sees("a", Ready).await;
+    let member = bench.member("a");
+    bench.fleet.hold(|_| true);
+    member.drain(clock::now());
+    assert_eq!(member.state().availability(), Availability::Shifting);
+    assert_eq!(member.found(), Draining);
+}
+
 #[tokio::test]
 async fn a_healthy_engine_is_ready_scraped_and_detected() {
     let engine = Engine::vllm().await;
@@ -102,6 +118,8 @@ async fn a_healthy_engine_is_ready_scraped_and_detected() {
     let detected = bench.detects("a", |detected| detected.kv_tokens.is_some()).await;
     assert!(detected.serves("tiny") && detected.server_info);
     assert_eq!(detected.version.as_deref(), Some("0.32.0"));
+    assert_eq!(detected.software(), Software::vllm("0.32.0"));
+    assert!(detected.software().months > Software::vllm("0.19.0").months);
 
     let state = bench.member("a").state().clone();
     let load = state.scraped().unwrap();

@@ -50,6 +50,25 @@ fn the_schema_has_all_that_a_maker_of_bundles_needs() {
     }
 }
 
+/// Its official builds would write who this is under the home directory, and send it with what runs here.
+#[test]
+fn onnx_runtime_reports_nothing_to_its_makers() {
+    let Some(library) = onnxruntime() else { return };
+    let (home, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bundle = models.path().join("one");
+    Made::whole(1).write(&bundle);
+    let output = Command::new(env!("CARGO_BIN_EXE_gearshift"))
+        .args(["bundle", "verify", "--onnxruntime"])
+        .args([Path::new(&library), &bundle])
+        .env_clear()
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let left: Vec<_> = fs::read_dir(home.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn a_folder_is_listed_without_onnx_runtime() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,6 +138,21 @@ async fn a_running_gearshift_is_told() {
     assert!(code == 1 && problem.contains("Connection refused"), "{problem}");
     let (code, _, problem) = bundle(&["newest", "--admin", "ftp://x"]);
     assert!(code == 1 && problem.contains("write an address such as"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_bundle_is_activated_whatever_its_directory_is_called() {
+    let Some(stage) = Stage::set(PATIENT).await else { return };
+    fs::create_dir(stage.models()).unwrap();
+    for (day, name) in [(1, "v1+live"), (2, "plain")] {
+        Made::whole(day).drop_into(&stage.models(), name);
+        stage.decides(name).await;
+    }
+    let admin = format!("http://{}", stage.proxy.admin);
+    let (code, said, problem) = bundle(&["activate", "v1+live", "--admin", &admin]);
+    assert_eq!((code, said.as_str(), problem.as_str()), (0, "active: v1+live\n", ""));
+    let (code, _, problem) = bundle(&["activate", "no such: 100%/?", "--admin", &admin]);
+    assert!(code == 1 && problem.contains("there is no bundle \"no such: 100%/?\""), "{problem}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use std::fs;
 
 use http::{Method, header};
 
+use serde_json::Value;
+
 use super::{PATIENT, Stage, make::Made};
 use crate::common::{Client, request, within};
 
@@ -138,4 +140,31 @@ async fn switched_off_means_off() {
     let answer = stage.wish("/bundles/one/activate").await;
     assert_eq!(answer.status, 409);
     assert!(answer.text().contains("`learner.enabled` is false"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_decided_is_known_after_a_restart() {
+    let Some(stage) = Stage::set(PATIENT).await else { return };
+    fs::create_dir(stage.models()).unwrap();
+    for (day, name) in [(1, "one"), (2, "two")] {
+        Made::whole(day).drop_into(&stage.models(), name);
+        stage.decides(name).await;
+    }
+    let history = async |stage: &Stage| {
+        let history = stage.bundles().await["history"].as_array().unwrap().clone();
+        let turn = |turn: &Value| match turn["started"].as_bool() {
+            Some(true) => "started".to_owned(),
+            _ => turn["bundle"].as_str().unwrap_or("none").to_owned(),
+        };
+        history.iter().map(turn).collect::<Vec<_>>()
+    };
+    assert_eq!(history(&stage).await, ["one", "two"]);
+    let folder = stage.end().await;
+    // A crash in the middle of a line costs that line.
+    let file = folder.path().join("models/.history");
+    let kept = fs::read_to_string(&file).unwrap();
+    fs::write(&file, kept + "{\"at\":17,\"bun").unwrap();
+    let stage = Stage::set_in(folder, PATIENT, "").await.unwrap();
+    stage.decides("two").await;
+    assert_eq!(history(&stage).await, ["one", "two", "started", "two"]);
 }

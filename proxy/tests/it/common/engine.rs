@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -45,6 +46,7 @@ struct Shared {
     outbox: mpsc::UnboundedSender<Exchange>,
     health: AtomicU16,
     abrupt: AtomicBool,
+    distance: ArcSwap<Duration>,
     models: ArcSwap<String>,
     metrics: ArcSwap<String>,
     connections: AtomicUsize,
@@ -83,6 +85,7 @@ impl Engine {
             outbox,
             health: AtomicU16::new(200),
             abrupt: AtomicBool::new(false),
+            distance: ArcSwap::from_pointee(Duration::ZERO),
             models: ArcSwap::from_pointee(Served::list(&[Served(MODEL)])),
             metrics: ArcSwap::from_pointee(String::new()),
             connections: AtomicUsize::new(0),
@@ -115,6 +118,11 @@ impl Engine {
     /// Whether further connections end in a reset, not in a regular close.
     pub(crate) fn set_abrupt(&self, abrupt: bool) {
         self.shared.abrupt.store(abrupt, SeqCst);
+    }
+
+    /// How long answers to the fleet's questions are under way.
+    pub(crate) fn set_distance(&self, round_trip: Duration) {
+        self.shared.distance.store(Arc::new(round_trip));
     }
 
     /// What `/v1/models` lists.
@@ -192,6 +200,7 @@ async fn hear(
 ) -> Result<Response<EngineBody>, HungUp> {
     let agent = request.headers().get(header::USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
     if agent.starts_with(b"gearshift/") {
+        tokio::time::sleep(**shared.distance.load()).await;
         return Ok(shared.probe(request.uri().path()).map(EngineBody::Whole));
     }
     let (head, body) = request.into_parts();
@@ -207,6 +216,7 @@ impl Shared {
             "/health" => (self.health.load(SeqCst), String::new()),
             "/v1/models" => (200, self.models.load().to_string()),
             "/metrics" => (200, self.metrics.load().to_string()),
+            "/version" => (200, r#"{"version":"0.12.0"}"#.to_owned()),
             _ => (404, String::new()),
         };
         let mut response = Response::new(Some(Bytes::from(body)));

@@ -6,7 +6,10 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread::JoinHandle,
 };
 
@@ -30,6 +33,7 @@ pub(crate) struct Gearshift {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
     reader: Option<JoinHandle<()>>,
+    deaf: Arc<AtomicBool>,
     log: Vec<String>,
     reloads: u32,
     directory: Arc<TempDir>,
@@ -61,7 +65,8 @@ impl Gearshift {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (lines, reader) = read_lines(&mut child);
+        let deaf = Arc::new(AtomicBool::new(false));
+        let (lines, reader) = read_lines(&mut child, deaf.clone());
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let (addresses, log) = (Vec::new(), Vec::new());
         let mut proxy = Self {
@@ -71,6 +76,7 @@ impl Gearshift {
             child,
             lines,
             reader: Some(reader),
+            deaf,
             reloads: 0,
             log,
             directory,
@@ -212,24 +218,34 @@ impl Gearshift {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Nobody reads its log any more, from the line after the next one on.
+    pub(crate) fn stop_reading(&self) {
+        self.deaf.store(true, SeqCst);
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        // It holds the log's other end as long as it lives.
         within("its end", async {
+            // It holds the log's other end as long as it lives, where somebody reads it.
             while let Some(line) = self.lines.recv().await {
                 self.log.push(line);
             }
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::task::yield_now().await;
+            }
         })
-        .await;
-        self.child.wait().unwrap()
+        .await
     }
 }
 
-fn read_lines(child: &mut Child) -> (mpsc::UnboundedReceiver<String>, JoinHandle<()>) {
+fn read_lines(child: &mut Child, deaf: Arc<AtomicBool>) -> (mpsc::UnboundedReceiver<String>, JoinHandle<()>) {
     let (write, lines) = mpsc::unbounded_channel();
     let output = BufReader::new(child.stderr.take().unwrap());
     let reader = std::thread::spawn(move || {
-        for line in output.lines().map_while(Result::ok) {
+        for line in output.lines().map_while(Result::ok).take_while(|_| !deaf.load(SeqCst)) {
             // A test that has ended reads no more.
             let _ = write.send(line);
         }

@@ -5,6 +5,7 @@ mod engine;
 mod gearshift;
 mod metrics;
 mod raw;
+pub(crate) mod rows;
 mod tls;
 mod yaml;
 

@@ -58,8 +58,6 @@ async fn serves_as_a_program() {
         |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name)).unwrap().to_owned();
     let address: SocketAddr = format!("{}:{}", value("--host="), value("--port=")).parse().unwrap();
     note(&folder.join("starts"), &std::process::id().to_string());
-    // Read once by the probe of memory, which then finds it free.
-    std::fs::write(folder.join(format!("memory-{}", address.port())), "9000").unwrap();
     if arguments.iter().any(|argument| argument == BROKEN) {
         println!("there is no room for the KV cache");
         std::process::exit(1);
@@ -73,30 +71,39 @@ async fn serves_as_a_program() {
     let mut told = signal(SignalKind::terminate()).unwrap();
     tokio::select! {
         () = fake.serve(listener) => {}
-        _ = told.recv() => sleep(SLOW).await,
+        _ = told.recv() => {
+            sleep(SLOW).await;
+            // Read once by the probe of memory, which then finds it free.
+            std::fs::write(folder.join(format!("memory-{}", address.port())), "9000").unwrap();
+        }
     }
     std::process::exit(0);
 }
 
-/// Appends a line.
+/// Appends a line, in one piece: two engines may start at once.
 fn note(file: &Path, line: &str) {
     use std::io::Write as _;
     let mut file = std::fs::File::options().create(true).append(true).open(file).unwrap();
-    writeln!(file, "{line}").unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// A fake engine.
 pub(crate) struct Fake {
     started: Instant,
-    slow: AtomicBool,
+    /// It takes its time with what a switch waits for.
+    pub(crate) slow: AtomicBool,
     /// It publishes no metrics.
     pub(crate) silent: AtomicBool,
     /// It says that it is not well.
     pub(crate) ill: AtomicBool,
-    /// It takes questions, and answers none.
+    /// How often it said so.
+    pub(crate) said_ill: AtomicU32,
+    /// It takes questions, and answers none but those of its health and its metrics.
     pub(crate) stuck: AtomicBool,
     pub(crate) prefix_caching: AtomicBool,
     pub(crate) asleep: AtomicBool,
+    /// It has been asked, and said so.
+    pub(crate) said_asleep: AtomicBool,
     pub(crate) running: AtomicU32,
     tokens: AtomicU64,
     pub(crate) answered: AtomicU64,
@@ -109,9 +116,11 @@ impl Fake {
             slow: AtomicBool::new(false),
             silent: AtomicBool::new(false),
             ill: AtomicBool::new(false),
+            said_ill: AtomicU32::new(0),
             stuck: AtomicBool::new(false),
             prefix_caching: AtomicBool::new(prefix_caching),
             asleep: AtomicBool::new(false),
+            said_asleep: AtomicBool::new(false),
             running: AtomicU32::new(0),
             tokens: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -145,15 +154,26 @@ impl Fake {
         let path = request.uri().path().to_owned();
         let slow = self.slow.load(SeqCst);
         let (status, body) = match path.as_str() {
-            "/health" if self.ill.load(SeqCst) => (503, String::new()),
+            "/health" if self.ill.load(SeqCst) => {
+                self.said_ill.fetch_add(1, SeqCst);
+                (503, String::new())
+            }
             "/health" => (200, String::new()),
             // It answers before it says what it is.
             "/v1/models" if slow && self.started.elapsed() < 2 * SLOW => (503, String::new()),
             "/v1/models" => (200, r#"{"data": [{"id": "stub", "max_model_len": 4096}]}"#.to_owned()),
             "/metrics" if self.silent.load(SeqCst) => (404, String::new()),
             "/metrics" => (200, self.metrics()),
-            "/is_sleeping" => (200, format!("{{\"is_sleeping\": {}}}", self.asleep.load(SeqCst))),
+            "/is_sleeping" | "/sleep" | "/wake_up" if self.stuck.load(SeqCst) => {
+                std::future::pending::<(u16, String)>().await
+            }
+            "/is_sleeping" => {
+                let asleep = self.asleep.load(SeqCst);
+                self.said_asleep.fetch_or(asleep, SeqCst);
+                (200, format!("{{\"is_sleeping\": {asleep}}}"))
+            }
             "/sleep" | "/wake_up" => {
+                sleep(if slow { SLOW } else { Duration::ZERO }).await;
                 self.asleep.store(path == "/sleep", SeqCst);
                 (200, String::new())
             }

@@ -19,6 +19,23 @@ use tokio::time::sleep;
 use super::fake;
 use crate::common::{Answer, CHAT, Client, Gearshift, MODEL, QUESTION, post, request};
 
+/// A slow start that is soon over.
+pub(crate) const BRIEF: &str = "800ms";
+/// One in which something can be done, on a busy machine too.
+pub(crate) const LONG_ENOUGH: &str = "5s";
+
+const STEPS: [&str; 7] =
+    ["draining", "stopping", "releasing", "starting", "verifying", "warming", "slow_start"];
+
+/// How far a switch has come: whether it is on the way back, and at which of the [steps](STEPS).
+type Place = (bool, usize);
+/// Where one is that has ended.
+const OVER: Place = (true, STEPS.len());
+
+fn place(back: bool, step: &str) -> Place {
+    (back, STEPS.iter().position(|other| *other == step).unwrap())
+}
+
 /// Two engines under the `process` actuator; `left` is shifted.
 pub(crate) struct House {
     folder: Arc<TempDir>,
@@ -40,7 +57,7 @@ pub(crate) async fn patiently<T>(what: &str, future: impl Future<Output = T>) ->
     }
 }
 
-/// What prints the memory in use: much once after an engine started, then little.
+/// What prints the memory in use: much once after an engine ended, then little.
 fn probe(folder: &Path, port: u16) -> String {
     let file = folder.join(format!("memory-{port}"));
     let file = file.display();
@@ -57,7 +74,7 @@ fn free_port() -> u16 {
 }
 
 /// The configuration of a house.
-fn config(folder: &Path, on_exit: &str, controller: &str) -> String {
+fn config(folder: &Path, on_exit: &str, slow_start: &str, controller: &str) -> String {
     let backend = |name: &str, port: u16| {
         format!(
             "  - name: {name}\n    url: http://127.0.0.1:{port}\n    model: {MODEL}\n    hardware: h100_sxm\n    profile: plain\n    \
@@ -74,7 +91,7 @@ fn config(folder: &Path, on_exit: &str, controller: &str) -> String {
          profiles:\n  plain: {{prefix_caching: false}}\n  caching: {{prefix_caching: true}}\n  \
          broken: {{prefix_caching: true, max_num_seqs: 13}}\n\
          fleet: {{health_interval: 200ms, scrape_interval: 100ms, detect_interval: 500ms}}\n\
-         controller: {{slow_start: 800ms, warm_up_requests: 1, drain: 20s, {controller}}}\n\
+         controller: {{slow_start: {slow_start}, warm_up_requests: 1, drain: 20s, {controller}}}\n\
          backends:\n{}{}",
         backend("left", free_port()),
         backend("right", free_port()),
@@ -94,13 +111,24 @@ impl House {
         house
     }
 
+    /// As [`open`](Self::open), with a slow start that is [long enough](LONG_ENOUGH).
+    pub(crate) async fn open_at_length(on_exit: &str) -> Self {
+        let house = Self::launch(on_exit, LONG_ENOUGH, "mode: advisory", &[]).await;
+        house.is_ready().await;
+        house
+    }
+
     /// Opens it before its engines answer. `files`, by name and content, are in the folder: engines read them.
     pub(crate) async fn open_early(on_exit: &str, controller: &str, files: &[(&str, &str)]) -> Self {
+        Self::launch(on_exit, BRIEF, controller, files).await
+    }
+
+    async fn launch(on_exit: &str, slow_start: &str, controller: &str, files: &[(&str, &str)]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         for (name, content) in files {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
-        let config = config(folder.path(), on_exit, controller);
+        let config = config(folder.path(), on_exit, slow_start, controller);
         let gearshift = Gearshift::launch_in(folder.clone(), &config).await;
         Self { _engines: Engines(folder.clone()), folder, config, gearshift }
     }
@@ -134,6 +162,14 @@ impl House {
         self.config = config;
     }
 
+    /// Puts a file that does not list this profile for `left` any more into the place of its configuration.
+    pub(crate) async fn unlist(&mut self, profile: &str) {
+        let config = self.config.replacen(&format!(", {profile}, broken]"), ", broken]", 1);
+        assert_ne!(config, self.config);
+        self.gearshift.reload(&config).await;
+        self.config = config;
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -151,38 +187,40 @@ impl House {
 
     /// What the journal says of `left`, as a crash would leave it.
     pub(crate) fn journal(&self) -> Value {
-        let text = std::fs::read_to_string(self.file("controller-state.json")).unwrap_or_default();
-        let book: Value = serde_json::from_str(&text).unwrap_or_default();
-        book["backends"]["left"].clone()
+        self.book()["backends"]["left"].clone()
     }
 
-    /// Waits until the switch of `left` has come to this step.
+    fn book(&self) -> Value {
+        let text = std::fs::read_to_string(self.file("controller-state.json")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// How far the only switch of `left` has come; `None` before it begins.
+    fn reached(&self) -> Option<Place> {
+        let book = self.book();
+        let switch = &book["backends"]["left"]["switch"];
+        let over = book["history"].as_array().is_some_and(|all| !all.is_empty()).then_some(OVER);
+        switch["step"].as_str().map(|step| place(!switch["back"].is_null(), step)).or(over)
+    }
+
+    /// Waits until the switch of `left` has come to this step on its way there, and no further.
     pub(crate) async fn comes_to(&self, step: &str) {
-        patiently(step, async {
-            while self.journal()["switch"]["step"] != step {
-                sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        let reached = self.comes_as_far_as(false, step).await;
+        assert_eq!(reached, place(false, step), "{step} was over before anybody looked");
     }
 
     /// Waits until the switch of `left` has come to this step, on the way back or not, or further: on a busy machine a short step
     /// may be over before anybody looks.
-    pub(crate) async fn comes_as_far_as(&self, back: bool, step: &str) {
-        const STEPS: [&str; 7] =
-            ["draining", "stopping", "releasing", "starting", "verifying", "warming", "slow_start"];
-        let place = |step: &str| STEPS.iter().position(|other| *other == step);
+    pub(crate) async fn comes_as_far_as(&self, back: bool, step: &str) -> Place {
         patiently(step, async {
             loop {
-                let switch = self.journal()["switch"].clone();
-                let at = switch["step"].as_str().map(|step| (!switch["back"].is_null(), place(step)));
-                if at.is_some_and(|at| at >= (back, place(step))) {
-                    return;
+                if let Some(reached) = self.reached().filter(|reached| *reached >= place(back, step)) {
+                    return reached;
                 }
                 sleep(Duration::from_millis(2)).await;
             }
         })
-        .await;
+        .await
     }
 
     /// Waits for the end of the switch; the last entry of the history.

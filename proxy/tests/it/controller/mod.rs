@@ -4,6 +4,7 @@
 //! does.
 
 mod crashes;
+mod crashes_elsewhere;
 mod fake;
 mod house;
 mod operators;

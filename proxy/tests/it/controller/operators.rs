@@ -137,7 +137,7 @@ async fn a_switch_without_its_actuator_is_over() {
     if !linux() {
         return;
     }
-    let mut house = House::open("keep").await;
+    let mut house = House::open_at_length("keep").await;
     assert_eq!(house.shift("caching").await.status, 200);
     house.comes_to("slow_start").await;
     house.take_actuators_out().await;
@@ -152,4 +152,35 @@ async fn a_switch_without_its_actuator_is_over() {
         "nobody starts them any more"
     );
     house.is_sound("caching").await;
+}
+
+/// It would be ended for nothing: the profile that it should go into is not there.
+#[tokio::test]
+async fn an_engine_is_not_ended_for_a_profile_that_was_taken_out_meanwhile() {
+    if !linux() {
+        return;
+    }
+    let mut house = House::open("keep").await;
+    let engines = house.engines();
+    let address = house.gearshift.address;
+    let long = [(); 4].map(|()| {
+        beside(async move { Client::http1(address).await.ask(post(CHAT, House::taking(5_000))).await })
+    });
+    patiently("left to be busy", async {
+        while house.gearshift.fleet().await["backends"][0]["in_flight"]["requests"] == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(house.shift("caching").await.status, 200);
+    house.comes_to("draining").await;
+    house.unlist("caching").await;
+    let last = house.ends().await;
+    assert_eq!(last["outcome"], "rolled_back", "{last}");
+    assert!(last["problem"].as_str().unwrap().contains("does not list profile"), "{last}");
+    assert_eq!(house.engines(), engines, "the same ones run");
+    for answer in long {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    house.is_sound("plain").await;
 }

@@ -79,6 +79,33 @@ async fn one_sibling_wakes_as_the_other_falls_asleep() {
     }
 }
 
+/// It was restarted, or woken by hand: two would share the accelerator's memory.
+#[tokio::test]
+async fn a_third_sibling_that_is_awake_is_put_to_sleep_before_another_wakes() {
+    let engines = [Fake::new(false), Fake::new(true), Fake::new(false)];
+    let [plain, caching, third] = &engines;
+    let (one, two, three) = (plain.beside().await, caching.beside().await, third.beside().await);
+    let text = config(&format!(
+        "  - {{name: left, url: 'http://{one}', model: {MODEL}, profile: plain, profiles: [plain, caching, third], \
+         actuator: {{sleep: {{siblings: {{caching: 'http://{two}', third: 'http://{three}'}}}}}}}}\n"
+    ));
+    let proxy =
+        Gearshift::start(text.replace("profiles: {plain", "profiles: {third: {max_num_seqs: 8}, plain"))
+            .await;
+    // Gearshift waits for the word of the one it sends to sleep: woken before, it would never give it.
+    within("the siblings to say that they sleep", async {
+        while !(caching.said_asleep.load(SeqCst) && third.said_asleep.load(SeqCst)) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    proxy.fleet_ready().await;
+    third.asleep.store(false, SeqCst);
+    let last = shift(&proxy, "caching").await;
+    assert_eq!(last["outcome"], "done", "{last}");
+    assert_eq!([0, 1, 2].map(|at: usize| engines[at].asleep.load(SeqCst)), [true, false, true]);
+}
+
 #[tokio::test]
 async fn a_sibling_that_does_not_wake_leaves_the_other_awake() {
     let plain = Fake::new(false);
@@ -94,6 +121,34 @@ async fn a_sibling_that_does_not_wake_leaves_the_other_awake() {
     assert_eq!(last["outcome"], "rolled_back", "{last}");
     assert!(!plain.asleep.load(SeqCst));
     assert_eq!(proxy.post(CHAT, QUESTION).await.status, 200);
+}
+
+/// One that hangs holds its memory: beside it, the other would find none.
+#[tokio::test]
+async fn no_sibling_wakes_beside_one_that_does_not_say_whether_it_sleeps() {
+    let (plain, caching) = (Fake::new(false), Fake::new(true));
+    let (one, other) = (plain.beside().await, caching.beside().await);
+    let proxy = Gearshift::start(config(&format!(
+        "  - {{name: left, url: 'http://{one}', model: {MODEL}, profile: plain, profiles: [plain, caching], \
+         actuator: {{sleep: {{siblings: {{caching: 'http://{other}'}}, timeout: 300ms}}}}}}\n"
+    )))
+    .await;
+    within("the sibling to sleep from the start", async {
+        while !caching.asleep.load(SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    proxy.fleet_ready().await;
+    plain.stuck.store(true, SeqCst);
+    let last = shift(&proxy, "caching").await;
+    assert_eq!(last["outcome"], "failed", "{last}");
+    assert!(last["problem"].as_str().unwrap().contains("sleeps is not known"), "{last}");
+    assert!(caching.asleep.load(SeqCst), "it was never woken");
+    // The engine that is served by is the one before; it mends, and goes on.
+    plain.stuck.store(false, SeqCst);
+    assert_eq!(proxy.post(CHAT, QUESTION).await.status, 200);
+    assert_eq!(shift(&proxy, "caching").await["outcome"], "done");
 }
 
 /// An operator's system: what it was told, and the engine it restarts.
@@ -157,6 +212,63 @@ async fn an_operators_system_gets_signed_orders() {
     assert_eq!(order["to"]["arguments"], json!(["--enable-prefix-caching"]));
     assert_eq!(order["from"]["name"], "plain");
     assert_eq!(order["id"], last["id"]);
+}
+
+/// What the manual gives operators to check orders by; its word on one: the order's `id`, or why it is none.
+fn checked_as_the_manual_says(headers: &HeaderMap, body: &[u8]) -> String {
+    let manual = include_str!("../../../../config/webhook.md");
+    let (_, code) = manual.split_once("```python\n").unwrap();
+    let (code, _) = code.split_once("```").unwrap();
+    let header = |name: &str| headers[name].to_str().unwrap();
+    let names = ["X-Gearshift-Timestamp", "X-Gearshift-Signature"];
+    let headers: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), header(name).into())).collect();
+    let ask = "import sys\nasked = json.loads(sys.argv[1])\ntry:\n    order = verified(asked['secret'].encode(), asked['headers'], \
+               asked['body'].encode())\n    print(order['id'])\nexcept PermissionError as error:\n    print(error)\n";
+    let asked = json!({"secret": SECRET, "headers": headers, "body": std::str::from_utf8(body).unwrap()});
+    let output = std::process::Command::new("python3")
+        .args(["-c", &format!("{code}\n{ask}"), &asked.to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn an_operator_who_follows_the_manual_takes_gearshifts_orders_and_no_others() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        println!("skipped: there is no python3");
+        return;
+    }
+    let engine = Fake::new(false);
+    let address = engine.beside().await;
+    let (hook, mut orders) = operators_system(engine.clone(), 202).await;
+    let proxy = Gearshift::start(elsewhere(address, &hook)).await;
+    proxy.fleet_ready().await;
+    let last = shift(&proxy, "caching").await;
+    let (mut headers, body) = orders.recv().await.unwrap();
+    assert_eq!(checked_as_the_manual_says(&headers, &body), last["id"]);
+    let forged = String::from_utf8(body.to_vec()).unwrap().replace("caching", "plain");
+    assert!(checked_as_the_manual_says(&headers, forged.as_bytes()).contains("not Gearshift's"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(b"1700000000.");
+    mac.update(&body);
+    let signed: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    headers.insert("x-gearshift-timestamp", "1700000000".parse().unwrap());
+    assert!(
+        checked_as_the_manual_says(&headers, &body).contains("not Gearshift's"),
+        "its time is signed too"
+    );
+    headers.insert("x-gearshift-signature", format!("sha256={signed}").parse().unwrap());
+    assert!(checked_as_the_manual_says(&headers, &body).contains("old"));
+
+    // The manual names what an order has, and nothing else.
+    let order: Value = serde_json::from_slice(&body).unwrap();
+    let manual = include_str!("../../../../config/webhook.md");
+    let (_, example) = manual.split_once("```json\n").unwrap();
+    let example: Value = serde_json::from_str(example.split_once("```").unwrap().0).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!((keys(&order), keys(&order["to"])), (keys(&example), keys(&example["to"])));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Everything that goes wrong on either side while a request is under way.
 
+mod counted;
 mod cut;
 mod disconnect;
 mod isolation;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gearshift_selector::Correction;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     features::View,
@@ -12,9 +13,13 @@ use super::{
 use crate::{
     bundle::Vectors,
     dataset::{Dataset, Sample},
-    fit::{Fitted, Prepared, Recipe, Silent, TARGETS, fit},
+    fit::{Fitted, Prepared, Recipe, Silent, TARGETS, fit_known},
+    net::Gate,
     prepare::prepare,
 };
+
+/// A gate open so far is shut: it moves no time by more than a millionth.
+const SHUT: f32 = 1e-6;
 
 /// The learner as it ships, or what an ablation makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,16 +54,16 @@ impl MetaInf {
         let mut recipe = self.settings.clone();
         match self.variant {
             Variant::WithoutPretraining => recipe.pretraining.epochs = 0,
-            Variant::WithoutPrior => {
-                recipe.ignore.extend(["share.", "query.log2_prior_e2e_ms"].map(str::to_owned));
-            }
-            Variant::TextsOnly => {
-                recipe.ignore.extend(["model.", "hardware.", "profile."].map(str::to_owned));
-            }
+            Variant::WithoutPrior => recipe.leave_out(&["share.", "query.log2_prior_e2e_ms"]),
+            Variant::TextsOnly => recipe.leave_out(&["model.", "hardware.", "profile."]),
             Variant::Shipped | Variant::WithoutCentring | Variant::WithTexts => {}
         }
         if effort == Effort::Quick {
             recipe.shape.members = 2;
+            if let Some(near) = &mut recipe.near {
+                near.members = 2;
+                near.training.epochs /= 4;
+            }
             recipe.early_stop = false;
         }
         recipe
@@ -68,13 +73,24 @@ impl MetaInf {
         matches!(self.variant, Variant::WithTexts | Variant::TextsOnly)
     }
 
-    fn train(&self, fold: &Fold, effort: Effort, seed: u64) -> Result<Fitted, crate::Error> {
-        let rows = match &fold.eras {
-            Some(eras) => self.prepared(fold, eras, &View::new(eras, &fold.factors)),
-            None => self.prepared(fold, &fold.train, &fold.train_view),
-        };
+    fn train(
+        &self,
+        fold: &Fold,
+        asked: &Prepared,
+        effort: Effort,
+        seed: u64,
+    ) -> Result<Fitted, crate::Error> {
+        let known = self.prepared(fold, &fold.train, &fold.train_view);
+        let eras = fold.eras.as_ref();
+        let eras = eras.map(|eras| self.prepared(fold, eras, &View::new(eras, &fold.factors)));
+        let rows = eras.as_ref().unwrap_or(&known);
         let before = fold.pretrain.as_ref().map(|set| self.prepared(fold, &set.0, &set.1));
-        fit(&rows, before.as_ref(), &self.recipe_of(effort), seed, &Silent)
+        let mut recipe = self.recipe_of(effort);
+        // Members that would have no say need not be trained.
+        if Gate::new(&known).open(asked).iter().all(|&open| open < SHUT) {
+            recipe.near = None;
+        }
+        fit_known(rows, &known, before.as_ref(), &recipe, seed, &Silent)
     }
 
     fn prepared(&self, fold: &Fold, dataset: &Dataset, view: &View) -> Prepared {
@@ -122,7 +138,7 @@ impl Selector for MetaInf {
     }
 
     fn recipe(&self) -> String {
-        let texts = if self.reads_texts() { self.vectors.vectors.len() } else { 0 };
+        let texts = if self.reads_texts() { hash(&self.vectors) } else { String::new() };
         format!("{}|{}|{texts}", self.name(), serde_json::to_string(&self.settings).unwrap_or_default())
     }
 
@@ -143,7 +159,7 @@ impl Selector for MetaInf {
 
     fn scores(&self, fold: &Fold, targets: &[Target], effort: Effort, seed: u64) -> Scores {
         let rows = self.prepared(fold, &fold.test, &fold.test_view);
-        let trained = self.train(fold, effort, seed);
+        let trained = self.train(fold, &rows, effort, seed);
         let Ok((fitted, corrections)) =
             trained.and_then(|fitted| fitted.predict(&rows).map(|corrections| (fitted, corrections)))
         else {
@@ -219,4 +235,15 @@ fn over_pace(rows: &mut Prepared, dataset: &Dataset, view: &View) {
             rows.targets[at * TARGETS + column] += more;
         }
     }
+}
+
+/// Over texts and what the encoder makes of them: another encoder gives others of the same number.
+fn hash(vectors: &Vectors) -> String {
+    let mut hasher = Sha256::new();
+    for (text, vector) in &vectors.vectors {
+        hasher.update(text.len().to_le_bytes());
+        hasher.update(text);
+        vector.iter().for_each(|number| hasher.update(number.to_le_bytes()));
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

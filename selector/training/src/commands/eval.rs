@@ -15,7 +15,6 @@ use gearshift_training::{
     bundle::Vectors,
     dataset::{Dataset, Protocol, read},
     eval::{self, Options},
-    fit::Recipe,
 };
 
 /// What it looks like.
@@ -58,6 +57,9 @@ pub(crate) struct Args {
     /// Only these selectors.
     #[arg(long, value_delimiter = ',')]
     selectors: Vec<String>,
+    /// Hyperparameters of the learner as JSON; what it leaves out is the default.
+    #[arg(long, conflicts_with = "live")]
+    recipe: Option<PathBuf>,
     /// For trying out: a quarter of the trees, one seed.
     #[arg(long)]
     quick: bool,
@@ -86,15 +88,15 @@ fn on_rows(args: &Args) -> Result<String, Error> {
     }
     let sources = [Source::Simulated, Source::SimulatedKernel, Source::Measured];
     let rows = read(&args.rows, &sources)?;
-    let simulated = rows.iter().filter(|row| row.source != Source::Measured).cloned().collect();
-    let simulated = Dataset::new(simulated, Protocol::Clean);
+    let simulated = Dataset::new(eval::not_measured(&rows), Protocol::Clean);
     let measured = Dataset::new(
         rows.iter().filter(|row| row.source == Source::Measured).cloned().collect(),
         Protocol::Clean,
     );
     let vectors = Arc::new(vectors(args, &[&measured, &simulated])?);
     let questions = eval::questions(rows);
-    let mut selectors = MetaInf::with_ablations(&Recipe::default(), &vectors);
+    let recipe = super::recipe(args.recipe.as_deref())?;
+    let mut selectors = MetaInf::with_ablations(&recipe, &vectors);
     selectors.extend(baselines::roster());
     selectors.retain(|s| args.selectors.is_empty() || args.selectors.contains(&s.name()));
     let effort = if args.quick { baselines::Effort::Quick } else { baselines::Effort::Full };
@@ -107,8 +109,13 @@ fn on_rows(args: &Args) -> Result<String, Error> {
         cache: Some(args.cache.clone()),
         simulated_rows: args.simulated_rows,
         progress: true,
+        recipe,
     };
     let report = eval::evaluate(&questions, &simulated, &selectors, &options)?;
+    if args.live.output() == super::Output::Json {
+        eval::write(&report, &args.out).map_err(|error| Error::Failed(error.to_string()))?;
+        return super::json(&report);
+    }
     let written = eval::write(&report, &args.out).map_err(|error| Error::Failed(error.to_string()))?;
     Ok(written.map(|path| path.display().to_string()).join("\n"))
 }
@@ -130,5 +137,8 @@ fn on_aslib(directory: &Path, args: &Args) -> Result<String, Error> {
     let files = ReportFiles::create(&args.out, "aslib").map_err(failed)?;
     files.json(&report).map_err(failed)?;
     files.markdown(&document).map_err(failed)?;
+    if args.live.output() == super::Output::Json {
+        return super::json(&report);
+    }
     Ok(document.as_str().to_owned())
 }

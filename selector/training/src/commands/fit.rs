@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Shipped simulated rows that are gone through again at most.
     #[arg(long, default_value_t = 3_000, requires = "from")]
     simulated_rows: usize,
-    /// Passes over the rows, on live rows; the recipe's where not given.
+    /// Passes over the rows, from the bundle's weights on; twelve where not given.
     #[arg(long, requires = "from")]
     epochs: Option<usize>,
     /// What is printed.
@@ -64,20 +64,20 @@ pub(crate) struct Args {
     /// The same rows, recipe and seed give the same bundle.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Members of the ensemble; the recipe's where not given.
-    #[arg(long)]
+    /// Members of the ensemble, beside those that know models and accelerators by heart; the recipe's where not given.
+    #[arg(long, conflicts_with = "from")]
     members: Option<usize>,
     /// Hyperparameters as JSON; what it leaves out is the default.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     recipe: Option<PathBuf>,
     /// Also train on texts: directory of a text encoder, from tools/fetch_encoder.py. Needs ONNX Runtime.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     encoder: Option<PathBuf>,
     /// ONNX Runtime's shared library; ORT_DYLIB_PATH where not given.
     #[arg(long)]
     onnxruntime: Option<PathBuf>,
     /// Train on measured rows alone, without simulated rows before.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from")]
     no_pretraining: bool,
     /// Where the learning curves go.
     #[arg(long, default_value = "target/reports")]
@@ -91,19 +91,21 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
     }
     let recipe = recipe(args)?;
     let rows = read(&args.data, &[Source::Measured])?;
-    // Engines and their ages are told apart across eras, all else is compared within them.
-    let priors = Priors::fit(&Dataset::new(rows.clone(), Protocol::Clean));
+    // Engines and their ages are told apart across eras, by the prior and what is known by heart; all else is compared within them.
+    let across = Dataset::new(rows.clone(), Protocol::Clean);
+    let priors = Priors::fit(&across);
     let measured = Dataset::new(rows, Protocol::Era);
     let simulated =
         if args.no_pretraining { Vec::new() } else { vec![Source::Simulated, Source::SimulatedKernel] };
     let simulated = Dataset::new(read(&args.data, &simulated)?, Protocol::Clean);
     let (encoder, vectors) = texts(args, &[&measured, &simulated])?;
     let rows = prepare(&measured, &priors.ranking, &vectors);
+    let known = prepare(&across, &priors.ranking, &vectors);
     let before = prepare(&simulated, &priors.ranking, &vectors);
     let before = (!before.is_empty()).then_some(&before);
     #[expect(clippy::disallowed_methods, reason = "only to say how long it took")]
     let started = std::time::Instant::now();
-    let fitted = fit::fit(&rows, before, &recipe, args.seed, &Bar::default())?;
+    let fitted = fit::fit_known(&rows, &known, before, &recipe, args.seed, &Bar::default())?;
     let seconds = started.elapsed().as_secs_f64();
     let id = args.out.file_name().and_then(|name| name.to_str()).unwrap_or("default");
     let contents = Contents {
@@ -118,6 +120,18 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
     };
     let manifest = bundle::write(&args.out, &contents)?;
     let curves = curves(&fitted, &args.reports)?;
+    if args.output == super::Output::Json {
+        return super::json(&serde_json::json!({
+            "bundle": args.out,
+            "rows": rows.len(),
+            "rows_before": before.map_or(0, fit::Prepared::len),
+            "training": manifest.training,
+            "epochs": fitted.epochs,
+            "seconds": seconds,
+            "spread_scale": manifest.spread_scale,
+            "learning_curves": curves,
+        }));
+    }
     Ok(format!(
         "{}: {} rows, {} before them; {} epochs, {seconds:.0} s; spread scale {:.3}; learning curves in {}",
         args.out.display(),
@@ -179,14 +193,7 @@ fn on_live(args: &Args, from: &str, warm_start: &Path) -> Result<String, Error> 
 }
 
 fn recipe(args: &Args) -> Result<Recipe, Error> {
-    let mut recipe = match &args.recipe {
-        Some(path) => {
-            let text = std::fs::read(path).map_err(Error::file(path))?;
-            serde_json::from_slice(&text)
-                .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?
-        }
-        None => Recipe::default(),
-    };
+    let mut recipe = super::recipe(args.recipe.as_deref())?;
     if let Some(members) = args.members {
         recipe.shape.members = members;
     }

@@ -12,6 +12,8 @@ use gearshift_training::{
     table,
 };
 
+use super::Output;
+
 /// Writes rows as a table of what a learner is given and should say, to train one with other tools.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     /// The table, CSV.
     #[arg(long)]
     out: PathBuf,
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// Runs it; what came of it. The prior is the shipped one: a bundle made of these rows needs no `prior` in its manifest.
@@ -40,5 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
     }
     let file = File::create(&args.out).map_err(Error::file(&args.out))?;
     table::write(&rows, BufWriter::new(file))?;
+    if args.output == Output::Json {
+        let made = serde_json::json!({"file": args.out, "rows": rows.len(), "contexts": rows.contexts()});
+        return super::json(&made);
+    }
     Ok(format!("{}: {} rows of {} contexts", args.out.display(), rows.len(), rows.contexts()))
 }

@@ -13,6 +13,7 @@ use super::{Output, Said};
 
 /// How bundles are judged on live traffic.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// Judge on live rows: a folder, file://, s3://, gs:// or az://, as `observations.url` in Gearshift's configuration.
     #[arg(long, value_name = "URL")]
@@ -34,14 +35,18 @@ pub(crate) struct Args {
     /// is heard. No bound where not given.
     #[arg(long, requires = "live")]
     clip: Option<f64>,
+    /// Decisions that exploring must tell two bundles apart on before there is a verdict: with fewer it is the reward
+    /// model's word; 0 takes that.
+    #[arg(long, value_name = "N", default_value_t = 30.0, requires = "live")]
+    least_telling: f64,
     /// Live rows that are read at most, the newest.
     #[arg(long, default_value_t = 100_000, requires = "live")]
     most_rows: usize,
     /// Where it is better, drop it into this folder of bundles, for Gearshift to take up.
     #[arg(long, value_name = "DIR", requires = "bundle")]
     offer: Option<PathBuf>,
-    /// What is printed, of live rows.
-    #[arg(long, value_enum, default_value_t = Output::Text, requires = "live")]
+    /// What is printed.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
@@ -50,13 +55,20 @@ impl Args {
     pub(crate) fn url(&self) -> Option<&str> {
         self.live.as_deref()
     }
+
+    /// What is printed.
+    pub(crate) fn output(&self) -> Output {
+        self.output
+    }
 }
 
 /// Runs it; what came of it.
 pub(crate) fn run(args: &Args, url: &str, out: &Path, library: Option<&Path>) -> Result<Said, Error> {
     let runtime = super::onnxruntime(library)?;
+    // As Gearshift would load it, in whose folder encoders lie.
+    let models = args.offer.as_deref().or_else(|| args.running.as_deref().and_then(Path::parent));
     let load = |directory: &Option<PathBuf>| {
-        directory.as_deref().map(|directory| load(directory, &runtime)).transpose()
+        directory.as_deref().map(|directory| load(directory, models, &runtime)).transpose()
     };
     let (new, running) = (load(&args.bundle)?, load(&args.running)?);
     let fetched = fetch(url, args.most_rows)?;
@@ -69,7 +81,7 @@ pub(crate) fn run(args: &Args, url: &str, out: &Path, library: Option<&Path>) ->
         running: running.as_ref().map(|(name, bundle)| (name.as_str(), bundle)),
         trained_until_s: new.as_ref().and_then(|(_, bundle)| trained_until_s(bundle.manifest())),
     };
-    let estimate = Settings { clip: args.clip, ..Settings::default() };
+    let estimate = Settings { clip: args.clip, least_effective: args.least_telling, ..Settings::default() };
     let options = Options { held_out: args.held_out, margin: args.margin, estimate };
     let report = judge(&judged, &options)?;
     let written = write(&report, out)?;
@@ -83,8 +95,10 @@ pub(crate) fn run(args: &Args, url: &str, out: &Path, library: Option<&Path>) ->
     Ok(Said { text: text(args, &report, &written, offered.as_deref(), &unreadable)?, yes: better })
 }
 
-fn load(directory: &Path, runtime: &OnnxRuntime) -> Result<(String, Bundle), Error> {
-    let bundle = Bundle::load(directory, runtime, &LoadOptions::default())
+fn load(directory: &Path, models: Option<&Path>, runtime: &OnnxRuntime) -> Result<(String, Bundle), Error> {
+    let encoders = models.or_else(|| directory.parent()).map(|models| models.join("encoder"));
+    let options = LoadOptions { encoders, ..LoadOptions::default() };
+    let bundle = Bundle::load(directory, runtime, &options)
         .map_err(|error| Error::Failed(format!("{}: {error}", directory.display())))?;
     let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or("bundle");
     Ok((name.to_owned(), bundle))

@@ -2,6 +2,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod eval;
+pub(crate) mod examples;
 pub(crate) mod fit;
 pub(crate) mod import;
 pub(crate) mod inputs;
@@ -12,7 +13,7 @@ pub(crate) mod watch;
 use std::path::Path;
 
 use gearshift_selector::OnnxRuntime;
-use gearshift_training::Error;
+use gearshift_training::{Error, fit::Recipe};
 
 /// What is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,6 +39,11 @@ impl From<String> for Said {
     }
 }
 
+/// One JSON document.
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string_pretty(value).map_err(|error| Error::Failed(error.to_string()))
+}
+
 /// Loads ONNX Runtime from where the user says, or the environment.
 fn onnxruntime(stated: Option<&Path>) -> Result<OnnxRuntime, Error> {
     let from_environment = || std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
@@ -45,4 +51,14 @@ fn onnxruntime(stated: Option<&Path>) -> Result<OnnxRuntime, Error> {
         return Err(Error::Failed("ONNX Runtime is needed: --onnxruntime or ORT_DYLIB_PATH".to_owned()));
     };
     OnnxRuntime::load(&library).map_err(|error| Error::Failed(error.to_string()))
+}
+
+/// Hyperparameters from a file; the default where none is named.
+fn recipe(path: Option<&Path>) -> Result<Recipe, Error> {
+    let Some(path) = path else { return Ok(Recipe::default()) };
+    let text = std::fs::read(path).map_err(Error::file(path))?;
+    let wrong = |error: &dyn std::fmt::Display| Error::Failed(format!("{}: {error}", path.display()));
+    let recipe: Recipe = serde_json::from_slice(&text).map_err(|error| wrong(&error))?;
+    recipe.check().map_err(|error| wrong(&error))?;
+    Ok(recipe)
 }

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Repetitions of each routing run.
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// Passes over the rows; the recipe's where not given.
+    /// Passes over the rows, from the bundle's weights on; twelve where not given.
     #[arg(long)]
     epochs: Option<usize>,
     /// Where the new bundle and the rows go.
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Error> {
     std::fs::write(&path, file).map_err(Error::file(&path))?;
     let [_, markdown] = write(&study, &args.out)?;
     match args.output {
-        Output::Json => serde_json::to_string(&study).map_err(|error| Error::Failed(error.to_string())),
+        Output::Json => super::json(&study),
         Output::Text => std::fs::read_to_string(&markdown).map_err(Error::file(&markdown)),
     }
 }

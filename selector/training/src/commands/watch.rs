@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::mpsc, thread, time::Duration};
 use gearshift_training::{
     Error,
     bundle::rfc3339,
-    eval::live::Options,
+    eval::live::{Options, Settings as Estimating},
     fit::Bar,
     live::Retraining,
     watch::{Admin, Lock, Next, Settings, Watcher},
@@ -66,6 +66,16 @@ pub(crate) struct Args {
     /// Share of the weight that live rows have in a training.
     #[arg(long, default_value_t = 0.5)]
     live_share: f64,
+    /// Passes over the rows, from the bundle's weights on; twelve where not given.
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// For how long decisions may depend on one another: it judges by blocks as long as this, of which it takes 20.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    block: Duration,
+    /// Decisions that exploring must tell two bundles apart on before there is a verdict: with fewer it is the reward
+    /// model's word; 0 takes that.
+    #[arg(long, value_name = "N", default_value_t = 30.0)]
+    least_telling: f64,
     /// The shipped rows.
     #[arg(long, default_value = "perfdb/data")]
     data: PathBuf,
@@ -178,8 +188,21 @@ fn settings(args: &Args) -> Result<Settings, Error> {
         reports: args.out.clone(),
         most_rows: args.most_rows,
         least_new: args.least_new,
-        retraining: Retraining { live_share: args.live_share, seed: args.seed, ..Retraining::default() },
-        judging: Options { margin: args.margin, ..Options::default() },
+        retraining: Retraining {
+            live_share: args.live_share,
+            epochs: args.epochs,
+            seed: args.seed,
+            ..Retraining::default()
+        },
+        judging: Options {
+            margin: args.margin,
+            estimate: Estimating {
+                block_s: args.block.as_secs_f64(),
+                least_effective: args.least_telling,
+                ..Estimating::default()
+            },
+            ..Options::default()
+        },
         bounds: Next {
             patience_s: args.patience.as_secs_f64(),
             probation: args.probation,

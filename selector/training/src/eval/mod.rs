@@ -31,7 +31,7 @@ mod splits;
 pub use markdown::write;
 pub use outcome::Outcome;
 pub use profiles::is_one_of_eight;
-pub use question::{Question, questions};
+pub use question::{Question, not_measured, questions};
 pub use report::{Intervals, Made, Paired, Report, RiskCoverage, SelectorReport, SplitReport};
 pub use resample::Ends;
 pub use run::{Options, evaluate};

@@ -12,6 +12,9 @@ use crate::{
     dataset::{Context, Dataset, Protocol, Sample},
 };
 
+/// The data set of simulators fitted to measurements; see `perfdb/data/README.md`.
+const FITTED: &str = "simulated_engines";
+
 /// One dataset and how it is cut.
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -52,7 +55,7 @@ pub fn questions(rows: Vec<Observation>) -> Vec<Question> {
                 .then(|| Dataset::new(rows.clone(), Protocol::Era));
             let data = Dataset::new(rows, protocol);
             if data.contexts.iter().any(|context| context.samples.len() > 1) {
-                let hash = hash(&data);
+                let hash = hash(std::iter::once(&data).chain(&eras));
                 questions.push(Question {
                     source,
                     dataset: name.clone(),
@@ -85,6 +88,13 @@ pub fn questions(rows: Vec<Observation>) -> Vec<Question> {
         }
     }
     questions
+}
+
+/// Rows that may be learned from before measured ones are asked about: none that was measured, and none of simulators that were fitted
+/// to measurements, for what those have in common was fitted to what is held out as well.
+pub fn not_measured(rows: &[Observation]) -> Vec<Observation> {
+    let may = |row: &&Observation| row.source != Source::Measured && row.dataset != FITTED;
+    rows.iter().filter(may).cloned().collect()
 }
 
 impl Question {
@@ -138,11 +148,19 @@ impl Question {
     }
 }
 
-/// Over the times, and over what the learner sees under the shipped prior: a change of either makes results anew.
-fn hash(data: &Dataset) -> String {
-    let view = View::new(data, &PriorFactors::default());
+/// Over names and times, and over what the learner sees under the shipped prior: a change of either makes results anew.
+pub(super) fn hash<'a>(sets: impl IntoIterator<Item = &'a Dataset>) -> String {
     let mut hasher = Sha256::new();
     hasher.update(inputs::schema_hash());
+    for data in sets {
+        hasher.update("set\n");
+        add(&mut hasher, data);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn add(hasher: &mut Sha256, data: &Dataset) {
+    let view = View::new(data, &PriorFactors::default());
     for (at, sample) in data.samples.iter().enumerate() {
         let Sample { row, statics, accelerators, ttft_ms, tpot_ms, .. } = sample;
         let outcome = &row.outcome;
@@ -160,5 +178,4 @@ fn hash(data: &Dataset) -> String {
             statics,
         ));
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -24,6 +24,8 @@ pub struct Made {
     pub quick: bool,
     /// SHA-256 over the rows, hexadecimal, by data set.
     pub data: std::collections::BTreeMap<String, String>,
+    /// The learner's hyperparameters.
+    pub recipe: crate::fit::Recipe,
 }
 
 /// One table.

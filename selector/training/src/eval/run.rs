@@ -19,7 +19,7 @@ use super::{
     limits::Limits,
     outcome::{MARGINS, Outcome},
     pool::{Chosen, Pool},
-    question::Question,
+    question::{Question, hash},
     report::{Made, Report, SplitReport},
     splits::Part,
 };
@@ -27,6 +27,7 @@ use crate::{
     Error,
     baselines::{Effort, Fold, Selector, Target},
     dataset::Dataset,
+    fit::Recipe,
     prior_fit::Priors,
 };
 
@@ -48,14 +49,22 @@ pub struct Options {
     pub simulated_rows: usize,
     /// Whether to show a progress bar.
     pub progress: bool,
+    /// The learner's hyperparameters, for the report.
+    pub recipe: Recipe,
 }
 
 /// One part of one question.
 struct Job<'a> {
     question: &'a Question,
     part: Part,
-    /// Simulated rows, for pre-training; what is held out is not taken of them.
-    simulated: &'a Dataset,
+    simulated: &'a Simulated<'a>,
+}
+
+/// Simulated rows, for pre-training; what is held out is not taken of them.
+struct Simulated<'a> {
+    data: &'a Dataset,
+    /// Changes with them.
+    hash: String,
 }
 
 /// What came of it, with what judging needs.
@@ -75,6 +84,7 @@ pub fn evaluate(
     options: &Options,
 ) -> Result<Report, Error> {
     let seed = options.seeds.first().copied().unwrap_or(0);
+    let simulated = &Simulated { data: simulated, hash: hash([simulated]) };
     let jobs: Vec<Job<'_>> =
         questions.iter().flat_map(|question| jobs(question, simulated, options, seed)).collect();
     let cache = options.cache.as_deref().map(Cache::open).transpose()?;
@@ -82,7 +92,12 @@ pub fn evaluate(
     let chosen = work(&jobs, selectors, options, cache.as_ref(), &bar)?;
     bar.set_message("intervals");
     let data = questions.iter().map(|question| (question.title(), question.hash.clone())).collect();
-    let made = Made { seeds: options.seeds.clone(), quick: options.effort == Effort::Quick, data };
+    let made = Made {
+        seeds: options.seeds.clone(),
+        quick: options.effort == Effort::Quick,
+        data,
+        recipe: options.recipe.clone(),
+    };
     let mut report = Report { made, ..Report::default() };
     for question in questions {
         let parts = || jobs.iter().zip(&chosen).filter(|(job, _)| std::ptr::eq(job.question, question));
@@ -101,7 +116,12 @@ pub fn evaluate(
     Ok(report)
 }
 
-fn jobs<'a>(question: &'a Question, simulated: &'a Dataset, options: &Options, seed: u64) -> Vec<Job<'a>> {
+fn jobs<'a>(
+    question: &'a Question,
+    simulated: &'a Simulated<'a>,
+    options: &Options,
+    seed: u64,
+) -> Vec<Job<'a>> {
     let parts = question.axes.iter().flat_map(|axis| axis.parts(&question.data, seed));
     let wanted = |part: &Part| part.splits.iter().any(|split| is_wanted(question, split, options));
     parts.filter(wanted).map(|part| Job { question, part, simulated }).collect()
@@ -183,15 +203,7 @@ fn choose(
         let taken: Vec<Target> = targets.iter().copied().filter(|&target| selector.takes(target)).collect();
         let seeds = if selector.seeded() { options.seeds.len() } else { 1 };
         for &seed in options.seeds.iter().take(seeds) {
-            let key = format!(
-                "{}|{}|{}|{}|{:?}|{}|{seed}",
-                question.hash,
-                question.title(),
-                job.part.name,
-                selector.recipe(),
-                options.effort,
-                options.simulated_rows,
-            );
+            let key = key(job, selector.as_ref(), options, seed);
             let known = cache.and_then(|cache| cache.get(&key));
             let outcome = match known {
                 Some(outcome) => outcome,
@@ -210,16 +222,33 @@ fn choose(
     Ok(chosen)
 }
 
+/// All that an outcome comes from.
+fn key(job: &Job<'_>, selector: &dyn Selector, options: &Options, seed: u64) -> String {
+    let question = job.question;
+    // What is asked about simulated rows is in the question.
+    let simulated = if pretrains(question) { job.simulated.hash.as_str() } else { "" };
+    let (title, part, recipe) = (question.title(), &job.part.name, selector.recipe());
+    let Options { effort, simulated_rows, .. } = options;
+    format!("{}|{title}|{part}|{recipe}|{effort:?}|{simulated_rows}|{simulated}|{seed}", question.hash)
+}
+
+/// Whether simulated rows are learned from before the question's own.
+fn pretrains(question: &Question) -> bool {
+    match question.source {
+        Source::Measured | Source::Live => true,
+        Source::Simulated | Source::SimulatedKernel => false,
+    }
+}
+
 fn prepared(job: &Job<'_>, simulated_rows: usize) -> (Fold, Limits) {
     let data = &job.question.data;
     let mut part = job.part.clone();
-    let pretrain = match job.question.source {
-        Source::Measured | Source::Live => Some(thinned(&part.allowed(job.simulated), simulated_rows)),
-        Source::Simulated | Source::SimulatedKernel => {
-            let samples: usize = part.train.iter().map(|&at| data.contexts[at].samples.len()).sum();
-            part.train = part.train.into_iter().step_by(stride(samples, simulated_rows)).collect();
-            None
-        }
+    let pretrain = if pretrains(job.question) {
+        Some(thinned(&part.allowed(job.simulated.data), simulated_rows))
+    } else {
+        let samples: usize = part.train.iter().map(|&at| data.contexts[at].samples.len()).sum();
+        part.train = part.train.into_iter().step_by(stride(samples, simulated_rows)).collect();
+        None
     };
     let fold = fold(data, &part, pretrain).with_eras(job.question.eras_of(&part.train));
     let limits = Limits::new(&fold.test);

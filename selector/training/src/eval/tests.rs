@@ -1,13 +1,16 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use gearshift_perfdb::{Observation, Source};
+use gearshift_selector::PriorFactors;
 
 use super::{question::Question, run::fold, splits::Axis, *};
 use crate::{
     baselines::{Effort, MetaInf, Selector, Target, roster},
     bundle::Vectors,
-    dataset::{Dataset, Protocol, tests::row},
+    dataset::{Dataset, Protocol, read, tests::row},
     fit::Recipe,
+    net::Gate,
+    prepare::prepare,
 };
 
 const HARDWARE: [(&str, f64); 3] = [("a", 1.0), ("b", 1.7), ("c", 2.6)];
@@ -63,6 +66,7 @@ fn options() -> Options {
         cache: None,
         simulated_rows: 100,
         progress: false,
+        recipe: Recipe::default(),
     }
 }
 
@@ -89,6 +93,57 @@ fn the_same_rows_and_seed_give_the_same_report() {
     assert!((0.2..0.9).contains(&of("rule").accuracy), "most accelerators are not always fastest");
     assert!(of("rule").metainf_ahead.is_some() && of("prior").time_error.is_some());
     assert!(latency.selectors.iter().all(|s| (0.0..=1.0).contains(&s.accuracy) && s.regret >= 1.0));
+}
+
+#[test]
+fn other_simulated_rows_or_texts_make_what_was_kept_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let keeping = Options { cache: Some(cache.clone()), ..options() };
+    let mut rule = selectors();
+    rule.retain(|selector| selector.name() == "rule");
+    let kept = |factor: f64| {
+        let simulated = Dataset::new(rows(|_, _| factor), Protocol::Clean);
+        evaluate(&questions(rows(|_, _| 1.0)), &simulated, &rule, &keeping).unwrap();
+        std::fs::read_dir(&cache).unwrap().count()
+    };
+    let first = kept(1.1);
+    assert!(first > 0);
+    assert_eq!(kept(1.1), first, "from the cache");
+    assert_eq!(kept(1.2), 2 * first, "as many rows, but others");
+    let recipes = |value: f32| {
+        let vectors = [("a".to_owned(), vec![value])].into_iter().collect();
+        let all = MetaInf::with_ablations(&Recipe::default(), &Arc::new(Vectors { width: 1, vectors }));
+        all.iter().map(|selector| selector.recipe()).collect::<Vec<_>>()
+    };
+    let differ = recipes(0.1).iter().zip(&recipes(0.2)).filter(|(one, other)| one != other).count();
+    assert_eq!(differ, 2, "those that read texts");
+}
+
+/// The learner compares within eras, so what is kept comes from these too.
+#[test]
+fn rows_of_other_eras_make_another_question() {
+    let hashes = |first_is_older: bool| {
+        let mut rows = rows(|_, _| 1.0);
+        let later = rows.iter().map(|row| {
+            let mut row = Observation { repeat: 1, ..row.clone() };
+            row.outcome.tpot_s = row.outcome.tpot_s.map(|seconds| 2.0 * seconds);
+            row.outcome.ttft_s = row.outcome.ttft_s.map(|seconds| 2.0 * seconds);
+            row.facts.software.months = Some(if first_is_older { 6.0 } else { 0.0 });
+            row
+        });
+        let later: Vec<_> = later.collect();
+        rows.iter_mut()
+            .for_each(|row| row.facts.software.months = Some(if first_is_older { 0.0 } else { 6.0 }));
+        rows.extend(later);
+        questions(rows).into_iter().map(|question| (question.title(), question.hash)).collect::<Vec<_>>()
+    };
+    let (older, newer) = (hashes(true), hashes(false));
+    assert_eq!(older, hashes(true));
+    for (older, newer) in older.iter().zip(&newer) {
+        assert_eq!(older.0, newer.0);
+        assert_ne!(older.1, newer.1, "{}", older.0);
+    }
 }
 
 /// What is held out may be anything: no selector but the oracle may choose otherwise, and the prior may not change.
@@ -118,6 +173,30 @@ fn nothing_held_out_is_learned_from() {
 }
 
 #[test]
+fn before_measured_rows_nothing_fitted_to_them_is_learned() {
+    let of = |source: Source, dataset: &str| Observation {
+        source,
+        dataset: dataset.into(),
+        ..row("x", "all-off")
+    };
+    let rows = [
+        of(Source::Measured, "silicon"),
+        of(Source::Simulated, "simulated_engines"),
+        of(Source::Simulated, "simulated_unfitted"),
+        of(Source::SimulatedKernel, "aiconfigurator"),
+    ];
+    let learned: Vec<String> = not_measured(&rows).into_iter().map(|row| row.dataset).collect();
+    assert_eq!(learned, ["simulated_unfitted", "aiconfigurator"]);
+    // They go by these names.
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../perfdb/data");
+    for (file, dataset) in [("engines", "simulated_engines"), ("unfitted", "simulated_unfitted")] {
+        let file = directory.join(format!("simulated_{file}-knobs-0.parquet"));
+        let rows = read(&file, &[Source::Simulated]).expect("shipped rows");
+        assert!(!rows.is_empty() && rows.iter().all(|row| row.dataset == dataset));
+    }
+}
+
+#[test]
 fn a_family_on_an_architecture_is_learned_from_others_on_others() {
     let mut rows = rows(|_, _| 1.0);
     for row in rows.iter_mut().filter(|row| row.facts.hardware == "a") {
@@ -132,4 +211,28 @@ fn a_family_on_an_architecture_is_learned_from_others_on_others() {
     let random = Axis::Random.parts(&data, 1);
     assert_eq!(random.iter().map(|part| part.test.len()).sum::<usize>(), data.contexts.len());
     assert!(questions(Vec::new()).is_empty() && Source::Live > Source::Measured);
+}
+
+/// Members that know by heart have no say about what was held out: the gate is of the rows that were trained on, in each part anew.
+#[test]
+fn nothing_held_out_is_known_by_heart() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../perfdb/data");
+    let rows = read(&directory.join("silicon.parquet"), &[Source::Measured]).expect("the shipped rows");
+    let dataset = Dataset::new(rows, Protocol::Clean);
+    let prepared = |contexts: &[usize]| {
+        prepare(&run::subset(&dataset, contexts), &PriorFactors::default(), &Vectors::default())
+    };
+    for axis in [Axis::Hardware, Axis::Family, Axis::FamilyAndArchitecture] {
+        for part in axis.parts(&dataset, 1) {
+            let gate = Gate::new(&prepared(&part.train));
+            let open = gate.open(&prepared(&part.test)).into_iter().fold(0.0, f32::max);
+            eprintln!("{}: open by {open:e}", part.name);
+            assert!(open < 0.02, "{}: open by {open}", part.name);
+        }
+    }
+    for part in Axis::Random.parts(&dataset, 1) {
+        let open = Gate::new(&prepared(&part.train)).open(&prepared(&part.test));
+        let wide = open.iter().filter(|&&open| open == 1.0).count();
+        assert!(wide * 10 > open.len() * 8, "{}: {wide} of {}", part.name, open.len());
+    }
 }

@@ -14,7 +14,7 @@ const SATURATION: usize = 5;
 
 /// Targets and weights of all rows, worked out once.
 pub(super) struct Goals {
-    /// `rows × TARGETS`; `relative` centred over its context.
+    /// `rows × TARGETS`; `relative` centred over its context: its level is nothing to learn.
     targets: Vec<f32>,
     /// Weight of each target, `rows × TARGETS`; 0 where it is not known.
     weights: Vec<f32>,
@@ -22,6 +22,7 @@ pub(super) struct Goals {
     known: Vec<f32>,
     offsets: Vec<usize>,
     huber: f32,
+    centring: f32,
 }
 
 /// Targets and weights of a batch.
@@ -75,7 +76,14 @@ impl Goals {
                 }
             }
         }
-        Self { targets, weights, known, offsets: rows.offsets.clone(), huber: losses.huber }
+        Self {
+            targets,
+            weights,
+            known,
+            offsets: rows.offsets.clone(),
+            huber: losses.huber,
+            centring: losses.centring,
+        }
     }
 
     /// Weighted mean of each target: where outputs begin. `relative` begins at 0.
@@ -114,7 +122,7 @@ impl Goals {
             let count = known.iter().sum::<f32>().max(1.0);
             for row in at..at + known.len() {
                 for (cell, known) in average[row * rows + at..].iter_mut().zip(known) {
-                    *cell = known / count;
+                    *cell = self.centring * known / count;
                 }
             }
             at += known.len();
@@ -148,7 +156,7 @@ impl Goals {
 }
 
 impl Goal {
-    /// Each member's loss, `[members, 1, 1]`: Huber's on `relative` (both sides centred over the context), the means
+    /// Each member's loss, `[members, 1, 1]`: Huber's on `relative` (centred over the context, what is said of it as far as [`Losses::centring`] says), the means
     /// and the saturation, the pinball loss at 90 % on the quantiles.
     pub(super) fn loss(&self, outputs: Tensor<3>) -> Tensor<3> {
         let mean = self.average.clone().matmul(outputs.clone()) * self.centred.clone();

@@ -5,6 +5,9 @@
 //!    and the epoch at which the mean loss on what was left out was best (averaged over neighbouring epochs) is taken.
 //! 3. All rows are trained on for so long; the weights are the mean over the last epochs.
 //!
+//! 4. Once more, with little restraint and with the numbers that are as good as names, for the members that know by heart; see
+//!    [`crate::net::Gate`].
+//!
 //! Batches are whole contexts, as `relative` is compared within them only. Everything random comes from one seed.
 
 mod curves;
@@ -24,8 +27,9 @@ mod tests;
 
 pub use curves::{Curve, Point, chart};
 pub use fitted::Fitted;
+use fitted::Learned;
 pub use prepared::{Prepared, TARGETS, Texts};
 pub use progress::{Bar, Progress, Silent};
-pub use recipe::{Losses, Recipe, Schedule};
-pub use train::fit;
+pub use recipe::{Losses, Near, Recipe, Schedule};
+pub use train::{fit, fit_known};
 pub use warm::{WarmStart, refit};

@@ -1,5 +1,7 @@
 //! Rows as flat arrays: what training takes.
 
+use std::ops::Range;
+
 use gearshift_selector::{
     OUTPUTS,
     inputs::{HARDWARE, MODEL, PROFILE, QUERY_WIDTH},
@@ -68,6 +70,35 @@ impl Prepared {
     /// How many contexts.
     pub fn contexts(&self) -> usize {
         self.offsets.len().saturating_sub(1)
+    }
+
+    /// The contexts whose rows are to be kept.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(Range<usize>) -> bool) -> Self {
+        let Texts { width, vectors, names, .. } = self.texts.clone();
+        let texts = Texts { width, vectors, names, ..Texts::default() };
+        let mut kept = Self { texts, offsets: vec![0], ..Self::default() };
+        for (context, &group) in self.groups.iter().enumerate() {
+            let rows = self.offsets[context]..self.offsets[context + 1];
+            if !keep(rows.clone()) {
+                continue;
+            }
+            let wide = |width: usize| rows.start * width..rows.end * width;
+            kept.model.extend(&self.model[wide(MODEL.len())]);
+            kept.hardware.extend(&self.hardware[wide(HARDWARE.len())]);
+            kept.profile.extend(&self.profile[wide(PROFILE.len())]);
+            kept.query.extend(&self.query[wide(QUERY_WIDTH)]);
+            kept.targets.extend(&self.targets[wide(TARGETS)]);
+            kept.masks.extend(&self.masks[wide(TARGETS)]);
+            kept.regrets.extend(&self.regrets[rows.clone()]);
+            kept.weights.extend(&self.weights[rows.clone()]);
+            kept.texts.model.extend(&self.texts.model[rows.clone()]);
+            kept.texts.hardware.extend(&self.texts.hardware[rows.clone()]);
+            kept.texts.workload.extend(&self.texts.workload[rows]);
+            kept.offsets.push(kept.weights.len());
+            kept.groups.push(group);
+        }
+        kept
     }
 
     /// Whether all arrays have the lengths that they are documented to have; the name of the first that has not.

@@ -6,21 +6,37 @@ use burn::{
 };
 
 use super::{
-    Curve, Fitted, Point, Prepared, Progress, Recipe, Schedule,
+    Curve, Fitted, Learned, Point, Prepared, Progress, Recipe, Schedule,
     loss::Goals,
     rows::{Dropout, Rows},
 };
 use crate::{
     Error,
-    net::{Members, Part, Scaling, Weights, forward, numbers},
+    net::{Gate, Members, Part, Scaling, Weights, forward, numbers},
 };
 
 /// Trains on `train`, on `pretrain` before where given. The same rows, recipe and seed give the same weights.
 ///
 /// # Errors
-/// Where the rows' arrays do not fit each other, or there are none.
+/// Where the rows' arrays do not fit each other, there are none, or the recipe asks for what would be without effect.
 pub fn fit(
     train: &Prepared,
+    pretrain: Option<&Prepared>,
+    recipe: &Recipe,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Fitted, Error> {
+    fit_known(train, train, pretrain, recipe, seed, progress)
+}
+
+/// As [`fit`], where those members that know by heart learn from other contexts of the same rows, `known`: they may compare engines and
+/// ages that a rule for all must not.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_known(
+    train: &Prepared,
+    known: &Prepared,
     pretrain: Option<&Prepared>,
     recipe: &Recipe,
     seed: u64,
@@ -29,26 +45,48 @@ pub fn fit(
     let sets: Vec<&Prepared> = pretrain.into_iter().chain([train]).collect();
     sets.iter().try_for_each(|set| whole(set))?;
     check(train)?;
+    check(known)?;
+    recipe.check()?;
     let mut recipe = recipe.clone();
     let width = train.texts.width;
-    let takes_texts = !recipe.ignore.iter().any(|name| name == "text.");
     recipe.shape.text =
-        if takes_texts && sets.iter().all(|set| set.texts.width == width) { width } else { 0 };
-    let scaling = Scaling::new(&sets, &recipe.ignore);
+        if recipe.takes_texts() && sets.iter().all(|set| set.texts.width == width) { width } else { 0 };
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut weights = Weights::new(&recipe.shape, &mut random);
+    let scaling = |recipe: &Recipe| Scaling::new(&sets, &recipe.ignore);
+    let mut learned = learn(train, pretrain, scaling(&recipe), &recipe, &mut random, progress)?;
+    if let Some(of_near) = recipe.of_near() {
+        // Scaled alike: the graphs scale once for all members.
+        let near = learn(known, pretrain, scaling(&of_near), &of_near, &mut random, progress)?;
+        learned = learned.and(near, &recipe.shape, &of_near.shape);
+        recipe.shape.near = of_near.shape.members;
+        recipe.shape.members += of_near.shape.members;
+    }
+    Fitted::new(recipe, learned, Gate::new(known), train)
+}
+
+/// Trains some members.
+fn learn(
+    train: &Prepared,
+    pretrain: Option<&Prepared>,
+    scaling: Scaling,
+    recipe: &Recipe,
+    random: &mut fastrand::Rng,
+    progress: &dyn Progress,
+) -> Result<Learned, Error> {
+    let mut weights = Weights::new(&recipe.shape, random);
     // The prior's own level is off by the same everywhere first of all; that needs no learning.
-    let means = Goals::new(sets[0], &recipe.losses).means();
+    let first = pretrain.filter(|_| recipe.pretraining.epochs > 0).unwrap_or(train);
+    let means = Goals::new(first, &recipe.losses).means();
     weights.0[Part::OutputsBias as usize] = means.repeat(recipe.shape.members);
     let mut curves = Vec::new();
 
     if let Some(pretrain) = pretrain.filter(|set| !set.is_empty() && recipe.pretraining.epochs > 0) {
-        let mut run = Run::new(pretrain, &scaling, &recipe, &recipe.pretraining, &mut random);
+        let mut run = Run::new(pretrain, &scaling, recipe, &recipe.pretraining, random);
         let (trained, curve) = run.train("pre-training", weights, recipe.pretraining.epochs, progress)?;
         weights = trained;
         curves.push(curve);
     }
-    let mut run = Run::new(train, &scaling, &recipe, &recipe.training, &mut random);
+    let mut run = Run::new(train, &scaling, recipe, &recipe.training, random);
     let mut epochs = recipe.training.epochs;
     if recipe.early_stop && run.leave_out(train) {
         let (_, curve) = run.train("left out", weights.clone(), epochs, progress)?;
@@ -59,7 +97,7 @@ pub fn fit(
     }
     let (weights, curve) = run.train("training", weights, epochs, progress)?;
     curves.push(curve);
-    Fitted::new(recipe, scaling, weights, curves, epochs, train)
+    Ok(Learned { scaling, weights, curves, epochs })
 }
 
 /// Refuses rows that cannot be trained on.
@@ -71,7 +109,8 @@ pub(super) fn check(train: &Prepared) -> Result<(), Error> {
     Ok(())
 }
 
-fn whole(set: &Prepared) -> Result<(), Error> {
+/// Refuses rows whose arrays do not fit each other.
+pub(super) fn whole(set: &Prepared) -> Result<(), Error> {
     set.check().map_err(|array| Error::Failed(format!("rows: {array} has not the length it should")))
 }
 

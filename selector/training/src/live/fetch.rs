@@ -38,7 +38,8 @@ pub fn fetch(url: &str, most: usize) -> Result<Fetched, Error> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Failed(error.to_string()))?;
-    runtime.block_on(from_store(url, most))
+    let store = gearshift_perfdb::open(url).map_err(|error| Error::Failed(format!("{url}: {error}")))?;
+    runtime.block_on(from_store(&*store, url, most))
 }
 
 /// The path of a place on this machine.
@@ -49,9 +50,8 @@ fn local(url: &str) -> Option<PathBuf> {
     }
 }
 
-async fn from_store(url: &str, most: usize) -> Result<Fetched, Error> {
+async fn from_store(store: &dyn ObjectStore, url: &str, most: usize) -> Result<Fetched, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("{url}: {error}"));
-    let store = gearshift_perfdb::open(url).map_err(|error| failed(&error))?;
     let mut files: Vec<ObjectMeta> = store.list(None).try_collect().await.map_err(|error| failed(&error))?;
     files.retain(|file| file.location.as_ref().ends_with(".parquet"));
     files.sort_by(|a, b| (a.last_modified, &a.location).cmp(&(b.last_modified, &b.location)));
@@ -87,7 +87,13 @@ async fn from_store(url: &str, most: usize) -> Result<Fetched, Error> {
 
 #[cfg(test)]
 mod tests {
-    use gearshift_perfdb::{Writer, open};
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+    };
+
+    use gearshift_perfdb::{Writer, open, to_parquet};
+    use object_store::{aws::AmazonS3Builder, prefix::PrefixStore};
 
     use super::*;
     use crate::live::made;
@@ -95,10 +101,9 @@ mod tests {
     async fn written(url: &str) {
         let mut writer = Writer::new(open(url).unwrap(), "replica").unwrap();
         for file in 0..3_u32 {
-            for row in made::rows(4, 1) {
-                writer.push(Observation { repeat: file, ..row });
-            }
-            writer.flush(1_000 + u64::from(file)).await.unwrap();
+            let rows: Vec<_> =
+                made::rows(4, 1).into_iter().map(|row| Observation { repeat: file, ..row }).collect();
+            writer.put(to_parquet(&rows).unwrap(), 1_000 + u64::from(file)).await.unwrap();
         }
     }
 
@@ -121,5 +126,70 @@ mod tests {
         let nowhere = folder.path().join("nowhere");
         fetch(&nowhere.display().to_string(), 9).unwrap_err();
         assert!(!nowhere.exists());
+    }
+
+    /// What speaks S3 as far as files are listed, a page each, and read: the later one first.
+    fn bucket(listener: &TcpListener, files: &[(&str, Vec<u8>); 2]) {
+        loop {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(stream.read_line(&mut head).unwrap() > 0, "{head}");
+            }
+            let asked = head.split_whitespace().nth(1).unwrap();
+            let body = if asked.contains("list-type=2") {
+                assert!(asked.starts_with("/rows?") && asked.contains("prefix=eu"), "{asked}");
+                let second = asked.contains("continuation-token=next");
+                let (key, more) = (
+                    files[usize::from(second)].0,
+                    if second { "" } else { "<NextContinuationToken>next</NextContinuationToken>" },
+                );
+                let day = if second { 1 } else { 2 };
+                format!(
+                    "<ListBucketResult><IsTruncated>{}</IsTruncated>{more}<Contents><Key>{key}</Key><Size>1</Size>\
+                     <LastModified>2026-11-0{day}T00:00:00.000Z</LastModified><ETag>x</ETag></Contents></ListBucketResult>",
+                    !second
+                )
+                .into_bytes()
+            } else {
+                files
+                    .iter()
+                    .find(|(key, _)| asked == format!("/rows/{key}"))
+                    .map(|(_, body)| body.clone())
+                    .unwrap()
+            };
+            let head = "HTTP/1.1 200 OK\r\netag: x\r\nlast-modified: Sun, 01 Nov 2026 00:00:00 GMT\r\nconnection: close";
+            let mut answer = format!("{head}\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+            answer.extend(body);
+            stream.get_mut().write_all(&answer).unwrap();
+        }
+    }
+
+    #[test]
+    fn rows_come_from_a_bucket_all_pages_of_its_list() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let rows = |seed, count| -> Vec<u8> { to_parquet(&made::rows(count, seed)).unwrap().into() };
+        let (newer, older) = (rows(2, 7), rows(1, 4));
+        // It listens for as long as the test runs.
+        std::thread::spawn(move || bucket(&listener, &[("eu/b.parquet", newer), ("eu/a.parquet", older)]));
+        // Opening one by its URL, which knows no other endpoint here, sets up what the HTTP client needs.
+        open("s3://rows/eu").unwrap();
+        let store = AmazonS3Builder::new()
+            .with_endpoint(endpoint)
+            .with_allow_http(true)
+            .with_region("here")
+            .with_bucket_name("rows")
+            .with_access_key_id("reader")
+            .with_secret_access_key("secret")
+            .build()
+            .unwrap();
+        let store = PrefixStore::new(store, "eu");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let read = |most| runtime.block_on(from_store(&store, "s3://rows/eu", most)).unwrap();
+        let all = read(1_000);
+        assert_eq!((all.rows.len(), all.files, all.left_out), (11, 2, 0));
+        let some = read(5);
+        assert_eq!((some.rows.len(), some.files, some.left_out), (7, 1, 1), "the newest file alone");
     }
 }

@@ -1,6 +1,9 @@
 //! One request that was served, as far as it can be learned from or judged by.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use gearshift_perfdb::{Ended, Live, Observation};
 
@@ -24,8 +27,8 @@ pub struct Journey {
     pub ttft_s: Option<f64>,
     /// Per token after the first; `None` where too few came.
     pub tpot_s: Option<f64>,
-    /// From the decision to the end, the network included.
-    pub e2e_s: f64,
+    /// From the decision to the end, whatever that was, the network included: end to end of a whole answer alone.
+    pub ended_after_s: f64,
     /// Output tokens of a sequence that came; `None` where they are not known.
     pub output_tokens: Option<f64>,
     /// Whether the cache held something else than predicted: TTFT says nothing of the engine then.
@@ -49,7 +52,13 @@ impl Journey {
         }
         let at_s = row.at_unix_s.ok_or("no time")? as f64;
         let positive = |seconds: &f64| seconds.is_finite() && *seconds > 0.0;
-        let e2e_s = row.outcome.e2e_s.filter(positive).ok_or("no time")?;
+        let ended_after_s = match (row.outcome.e2e_s.filter(positive).filter(|_| whole), live.ended_after_s) {
+            (Some(e2e_s), _) => e2e_s,
+            (None, Some(seconds)) if !whole => seconds,
+            // Of an earlier version, which said when but not after how long. How a failure counts does not depend on that.
+            (None, None) if live.ended.failed() => 0.0,
+            (None, _) => return Err("no time"),
+        };
         let round_trip_s = live.round_trip_s.unwrap_or(0.0).max(0.0);
         let ttft_s = row.outcome.ttft_s.filter(positive);
         let sequences = f64::from(live.sequences.unwrap_or(1).max(1));
@@ -59,13 +68,13 @@ impl Journey {
         let expected = row.workload.cached_tokens;
         let surprise = |cached: f64| (cached - expected).abs() > CACHE_SURPRISE * row.workload.prompt_tokens;
         Ok(Self {
-            sent_s: at_s - e2e_s,
+            sent_s: at_s - ended_after_s,
             ended_s: at_s,
             ttft_s: ttft_s
                 .filter(|_| whole)
                 .map(|ttft_s| (ttft_s - round_trip_s).max(LEAST_AT_ENGINE * ttft_s)),
             tpot_s: row.outcome.tpot_s.filter(positive).filter(|_| measurable),
-            e2e_s,
+            ended_after_s,
             output_tokens,
             cache_surprise: cached.is_some_and(surprise),
             row: Arc::new(row),
@@ -98,7 +107,7 @@ impl Journey {
 fn sound(row: &Observation, live: &Live) -> bool {
     let may_be = |number: f64| number.is_finite() && number >= 0.0;
     let limits = [live.limit_ttft_s, live.limit_tpot_s, live.limit_e2e_s];
-    let optional = [live.round_trip_s, live.output_tokens, row.outcome.cached_tokens];
+    let optional = [live.round_trip_s, live.ended_after_s, live.output_tokens, row.outcome.cached_tokens];
     let workload = &row.workload;
     let always = [live.propensity, workload.prompt_tokens, workload.output_tokens, workload.cached_tokens];
     limits.iter().flatten().all(|limit| may_be(*limit) && *limit > 0.0)
@@ -106,10 +115,17 @@ fn sound(row: &Observation, live: &Live) -> bool {
         && live.round_trip_s.is_none_or(|seconds| seconds < 3600.0)
 }
 
-/// Requests of live rows that an engine answered or failed, in the order in which they ended, and how many rows were left out.
+/// Requests of live rows that an engine answered or failed, in the order in which they ended, and how many rows were left out. A row that is
+/// there twice, since its file was written again where the store's answer was lost, counts once.
 pub fn journeys(rows: Vec<Observation>) -> (Vec<Journey>, Left) {
     let (mut all, mut left) = (Vec::with_capacity(rows.len()), Left::new());
+    let mut known = HashSet::new();
     for row in rows {
+        let backend = row.live.as_ref().map(|live| live.backend.clone());
+        if !known.insert((row.context.clone(), row.at_unix_s, backend)) {
+            *left.entry("written twice").or_default() += 1;
+            continue;
+        }
         match Journey::new(row) {
             Ok(journey) => all.push(journey),
             Err(reason) => *left.entry(reason).or_default() += 1,
@@ -121,8 +137,14 @@ pub fn journeys(rows: Vec<Observation>) -> (Vec<Journey>, Left) {
 
 #[cfg(test)]
 mod tests {
+    use gearshift_perfdb::Source;
+
     use super::*;
-    use crate::live::made;
+    use crate::{
+        eval::live::{Decided, MOST},
+        live::{Grouping, dataset, made},
+        read::parse,
+    };
 
     #[test]
     fn the_network_is_taken_off_and_what_did_not_end_well_teaches_nothing() {
@@ -150,6 +172,59 @@ mod tests {
         assert!((ttft[0] - 0.08).abs() < 1e-9 && (ttft[1] - 0.01).abs() < 1e-9 && ttft[2] == 0.1, "{ttft:?}");
         assert_eq!(left, Left::from([("client error", 1), ("impossible number", 2)]));
         assert!(all.iter().all(Journey::teaches));
+    }
+
+    /// Written by the proxy's own code, which a test there holds it to.
+    #[test]
+    fn what_failed_where_it_serves_is_judged_and_teaches_nothing() {
+        let file = include_bytes!("../../../../perfdb/fixtures/ended.parquet");
+        let mut rows = Vec::new();
+        parse("ended.parquet", file.as_slice().into(), &[Source::Live], &mut rows).unwrap();
+        let (all, left) = journeys(rows);
+        assert_eq!(left, Left::from([("client error", 1)]));
+        let told: Vec<_> = all
+            .iter()
+            .map(|one| {
+                let after_ms = (one.ended_after_s * 1e3).round();
+                (one.live().ended, one.live().attempt, after_ms, Decided::new(one).unwrap().cost())
+            })
+            .collect();
+        use Ended::{Cancelled, Cut, Ok, UpstreamError};
+        let costs = |ended, attempt, after_ms, cost| (ended, attempt, after_ms, cost);
+        let wanted = [
+            costs(UpstreamError, 1, 3.0, MOST),
+            costs(Ok, 2, 200.0, 1.0),
+            costs(Cut, 1, 400.0, MOST),
+            costs(UpstreamError, 1, 20.0, MOST),
+            costs(UpstreamError, 1, 2.0, MOST),
+            costs(Cancelled, 1, 7000.0, MOST),
+        ];
+        assert_eq!(told.len(), wanted.len(), "{told:?}");
+        for (one, wanted) in told.iter().zip(&wanted) {
+            assert_eq!((one.0, one.1, one.2), (wanted.0, wanted.1, wanted.2), "{told:?}");
+            assert!((one.3 - wanted.3).abs() < 0.05, "{told:?}");
+        }
+        assert!(all.iter().all(|one| one.teaches() == one.whole()));
+        let dataset = dataset(&all, &Grouping::default());
+        assert_eq!(dataset.samples.len(), 1, "trained on is the whole answer alone");
+    }
+
+    #[test]
+    fn a_failure_of_an_earlier_version_counts_without_its_time() {
+        let mut rows = made::rows(2, 1);
+        made::end(&mut rows[0], Ended::UpstreamError, 1.0);
+        made::end(&mut rows[1], Ended::Cancelled, 1.0);
+        rows.iter_mut().for_each(|row| row.live.as_deref_mut().unwrap().ended_after_s = None);
+        let (all, left) = journeys(rows);
+        assert_eq!((all.len(), left), (1, Left::from([("no time", 1)])));
+        assert_eq!(Decided::new(&all[0]).unwrap().cost(), MOST);
+    }
+
+    #[test]
+    fn a_file_that_was_written_twice_counts_once() {
+        let rows = made::rows(5, 1);
+        let (all, left) = journeys([rows.clone(), rows].concat());
+        assert_eq!((all.len(), left), (5, Left::from([("written twice", 5)])));
     }
 
     #[test]

@@ -52,6 +52,14 @@ struct Drawn {
 const ROUND_TRIP_S: f64 = 0.002;
 const TYPICAL: Typical = Typical { prompt_tokens: 800.0, uncached_tokens: 800.0, output_tokens: 100.0 };
 
+/// Has a row end as the proxy writes what was no whole answer: without times, but for when it ended.
+pub(crate) fn end(row: &mut Observation, ended: Ended, after_s: f64) {
+    row.outcome = Outcome { requests: 1, failed: u32::from(ended.failed()), ..Outcome::default() };
+    let live = row.live.as_deref_mut().unwrap();
+    (live.ended, live.ended_after_s) = (ended, Some(after_s));
+    (live.status, live.prompt_tokens, live.output_tokens) = (None, None, None);
+}
+
 /// The same, chosen with the probabilities that are given by the candidates' predicted times.
 pub(crate) fn rows_by(count: u32, seed: u64, lottery: impl Fn(&[f64; 3]) -> [f64; 3]) -> Vec<Observation> {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -137,7 +145,10 @@ impl Drawn {
                 e2e_s: Some(ttft_s + (self.output_tokens - 1.0) * tpot_s),
                 ..Outcome::default()
             },
-            live: Some(Box::new(self.live())),
+            live: Some(Box::new(Live {
+                ended_after_s: Some(ttft_s + (self.output_tokens - 1.0) * tpot_s),
+                ..self.live()
+            })),
             ..Observation::default()
         }
     }
@@ -180,7 +191,7 @@ impl Drawn {
                 full_at: vec![f64::NAN; 3],
             },
             ended: Ended::Ok,
-            status: 200,
+            status: Some(200),
             output_tokens: Some(self.output_tokens),
             ..Live::default()
         }

@@ -1,6 +1,9 @@
 //! A bundle trained further, on shipped and live rows together.
 
-use std::path::Path;
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use gearshift_perfdb::Source;
 use gearshift_selector::{Encoder, Manifest, TrainingRows};
@@ -24,7 +27,7 @@ pub struct Retraining {
     pub live_share: f64,
     /// Simulated rows that are gone through again at most, whole contexts drawn by the seed.
     pub simulated_rows: usize,
-    /// Live rows at most, the newest.
+    /// Live rows at most, the newest of those that [teach](Journey::teaches).
     pub live_rows: usize,
     /// Passes over the rows; the recipe's where not given.
     pub epochs: Option<usize>,
@@ -80,8 +83,7 @@ pub fn retrain(
     let takes_texts = start.from.shape.text > 0;
     let vectors =
         if takes_texts { Vectors::read(&warm_start.join("vectors.json"))? } else { Vectors::default() };
-    let newest = journeys.len().saturating_sub(how.live_rows);
-    let live = dataset(&journeys[newest..], &Grouping::default());
+    let live = dataset(newest(journeys, how.live_rows), &Grouping::default());
     if live.samples.is_empty() {
         return Err(Error::Failed(
             "no live row teaches anything: streamed answers of 8 tokens and more are needed".to_owned(),
@@ -128,12 +130,20 @@ pub fn trained_until_s(manifest: &Manifest) -> Option<f64> {
     manifest.evaluation.get("live")?.get("trained_until_unix_s")?.as_f64()
 }
 
+/// The newest journeys, so many that teach among them at most.
+fn newest(journeys: &[Journey], most: usize) -> &[Journey] {
+    let teaching = journeys.iter().enumerate().rev().filter(|(_, journey)| journey.teaches());
+    let from = teaching.take(most).last().map_or(journeys.len(), |(at, _)| at);
+    &journeys[from..]
+}
+
 /// Whole contexts in an order drawn by the seed, until there are rows enough.
 fn drawn(dataset: &Dataset, most: usize, seed: u64) -> Dataset {
-    let mut order: Vec<&str> = dataset.contexts.iter().map(|context| context.name.as_str()).collect();
+    // Contexts of two sources may have one name; they go together.
+    let names: BTreeSet<&str> = dataset.contexts.iter().map(|context| context.name.as_str()).collect();
+    let mut order: Vec<&str> = names.into_iter().collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut order);
-    let rank: std::collections::HashMap<&str, usize> =
-        order.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
+    let rank: HashMap<&str, usize> = order.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect();
     let mut sizes = vec![0; rank.len()];
     for context in &dataset.contexts {
         sizes[rank[context.name.as_str()]] += context.samples.len();
@@ -167,6 +177,8 @@ fn weigh(rows: &mut Prepared, dataset: &Dataset, live_share: f64) {
 
 #[cfg(test)]
 mod tests {
+    use gearshift_perfdb::{Ended, Observation};
+
     use super::*;
     use crate::{
         dataset::tests::row,
@@ -192,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn failures_take_no_room_of_what_teaches() {
+        let mut rows = made::rows(40, 1);
+        rows.iter_mut().skip(20).for_each(|row| made::end(row, Ended::UpstreamError, 1.0));
+        let (all, _) = journeys(rows);
+        let teaching = |some: &[Journey]| some.iter().filter(|journey| journey.teaches()).count();
+        let known = teaching(&all);
+        assert!(known > 5 && known <= 20);
+        for most in [0, 5, known, 1000] {
+            assert_eq!(teaching(newest(&all, most)), most.min(known));
+        }
+        assert!(newest(&all, 5)[0].sent_s > newest(&all, known)[0].sent_s);
+        assert_eq!(dataset(newest(&all, 5), &Grouping::default()).samples.len(), 5);
+    }
+
+    #[test]
     fn simulated_rows_are_drawn_as_whole_contexts() {
         let rows = (0..50).flat_map(|context| ["x", "y"].map(|action| row(&context.to_string(), action)));
         let dataset = Dataset::new(rows.collect(), Protocol::Clean);
@@ -199,5 +226,16 @@ mod tests {
         assert_eq!(some.samples.len(), 20);
         assert!(some.contexts.iter().all(|context| context.samples.len() == 2));
         assert_ne!(drawn(&dataset, 21, 2).contexts[0].name, some.contexts[0].name);
+    }
+
+    #[test]
+    fn contexts_of_two_sources_may_have_one_name() {
+        let of = |source| move |action: &str| Observation { source, ..row("the same", action) };
+        let rows = ["x", "y"].map(of(Source::Simulated)).into_iter();
+        let rows = rows.chain(["x", "y"].map(of(Source::SimulatedKernel))).collect();
+        let dataset = Dataset::new(rows, Protocol::Clean);
+        assert_eq!(dataset.contexts.len(), 2);
+        assert_eq!(drawn(&dataset, 4, 1).samples.len(), 4);
+        assert!(drawn(&dataset, 3, 1).samples.is_empty());
     }
 }

@@ -1,11 +1,13 @@
 //! The weights, as burn trains them and as plain numbers.
 
+use std::ops::Range;
+
 use burn::{
     module::{Module, Param},
     tensor::{Device, Tensor, TensorData},
 };
 
-use super::{Part, Shape};
+use super::{Part, Scaling, Shape};
 
 /// The weights as burn trains them: one tensor `[members, in, out]` per [`Part`].
 #[derive(Module, Debug)]
@@ -39,6 +41,37 @@ impl Weights {
                 weights[shape.hidden * columns..(shape.hidden + shape.width) * columns].fill(0.0);
             }
         }
+    }
+
+    /// Sets to zero what reads inputs that say nothing.
+    pub fn forget(&mut self, shape: &Shape, scaling: &Scaling) {
+        for (part, scale) in scaling.parts() {
+            let [inputs, outputs] = part.size(shape);
+            for (at, values) in self.0[part as usize].chunks_exact_mut(outputs).enumerate() {
+                if scale.factor[at % inputs] == 0.0 {
+                    values.fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Some of the members of a network with `members`.
+    #[must_use]
+    pub fn only(&self, some: Range<usize>, members: usize) -> Self {
+        let of = |values: &Vec<f32>| {
+            let each = values.len() / members.max(1);
+            values[some.start * each..some.end * each].to_vec()
+        };
+        Self(self.0.iter().map(of).collect())
+    }
+
+    /// These members, then those of another.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            mine.extend(theirs);
+        }
+        self
     }
 
     /// One part.

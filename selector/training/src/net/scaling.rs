@@ -2,6 +2,7 @@
 
 use gearshift_selector::inputs::{HARDWARE, MODEL, PROFILE, query_names};
 
+use super::Part;
 use crate::fit::Prepared;
 
 /// Values further than this from the mean, in standard deviations, count as this far.
@@ -36,22 +37,77 @@ pub struct Scaling {
 }
 
 impl Scaling {
+    /// Of the inputs that this or `other` looks at; those that both look at are scaled alike where both are of the same rows.
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        for (mine, theirs) in [
+            (&mut self.model, &other.model),
+            (&mut self.hardware, &other.hardware),
+            (&mut self.profile, &other.profile),
+            (&mut self.query, &other.query),
+        ] {
+            for at in 0..mine.factor.len() {
+                if mine.factor[at] != 0.0 {
+                    continue;
+                }
+                mine.mean[at] = theirs.mean[at];
+                mine.factor[at] = theirs.factor[at];
+                mine.low[at] = theirs.low[at];
+                mine.high[at] = theirs.high[at];
+            }
+        }
+        self
+    }
+
+    /// The inputs' scales, each with the part of the network that reads it.
+    pub fn parts(&self) -> [(Part, &Scale); 4] {
+        [
+            (Part::Model, &self.model),
+            (Part::Hardware, &self.hardware),
+            (Part::Profile, &self.profile),
+            (Part::Query, &self.query),
+        ]
+    }
+
+    /// The same, but that inputs whose name begins with one of `ignore` say nothing.
+    #[must_use]
+    pub fn without(mut self, ignore: &[String]) -> Self {
+        let forget = |scale: &mut Scale, names: Vec<String>| {
+            for (factor, name) in scale.factor.iter_mut().zip(names) {
+                if !is_used(&name, ignore) {
+                    *factor = 0.0;
+                }
+            }
+        };
+        forget(&mut self.model, owned(&MODEL));
+        forget(&mut self.hardware, owned(&HARDWARE));
+        forget(&mut self.profile, owned(&PROFILE));
+        forget(&mut self.query, query_names().collect());
+        self
+    }
+
     /// Works it out from the rows of all sets, each set weighing the same. Inputs whose name begins with one of
     /// `ignore` say nothing; a centred copy's name is its number's after `centred.`.
     pub fn new(sets: &[&Prepared], ignore: &[String]) -> Self {
-        let used = |name: &str| !ignore.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let scale = |names: Vec<String>, values: fn(&Prepared) -> &[f32]| {
             let slices: Vec<&[f32]> = sets.iter().map(|set| values(set)).collect();
-            Scale::new(&slices, &names.iter().map(|name| used(name)).collect::<Vec<_>>())
+            Scale::new(&slices, &names.iter().map(|name| is_used(name, ignore)).collect::<Vec<_>>())
         };
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         Self {
-            model: scale(names(&MODEL), |set| &set.model),
-            hardware: scale(names(&HARDWARE), |set| &set.hardware),
-            profile: scale(names(&PROFILE), |set| &set.profile),
+            model: scale(owned(&MODEL), |set| &set.model),
+            hardware: scale(owned(&HARDWARE), |set| &set.hardware),
+            profile: scale(owned(&PROFILE), |set| &set.profile),
             query: scale(query_names().collect(), |set| &set.query),
         }
     }
+}
+
+fn is_used(name: &str, ignore: &[String]) -> bool {
+    !ignore.iter().any(|prefix| name.starts_with(prefix.as_str()))
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 impl Scale {

@@ -11,6 +11,8 @@ use crate::fit::TARGETS;
 pub struct Shape {
     /// Members of the ensemble.
     pub members: usize,
+    /// Of these, the last so many know by heart; they count where [`super::Gate`] is open.
+    pub near: usize,
     /// Width of a token.
     pub width: usize,
     /// Heads of both attentions; divides `width`.
@@ -29,7 +31,17 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { members: 5, width: 32, heads: 4, encoder: 64, hidden: 32, combine: 32, text_rank: 8, text: 0 }
+        Self {
+            members: 5,
+            near: 0,
+            width: 32,
+            heads: 4,
+            encoder: 64,
+            hidden: 32,
+            combine: 32,
+            text_rank: 8,
+            text: 0,
+        }
     }
 }
 
@@ -37,6 +49,18 @@ impl Shape {
     /// Static tokens: model, hardware and profile, and one of the workload's text.
     pub fn tokens(&self) -> usize {
         if self.text == 0 { 3 } else { 4 }
+    }
+
+    /// What a member counts for in the ensemble's mean where the gate is open so far, 0–1.
+    pub fn share(&self, member: usize, open: f32) -> f32 {
+        let far = self.members - self.near;
+        if self.near == 0 {
+            1.0 / far as f32
+        } else if member < far {
+            (1.0 - open) / far as f32
+        } else {
+            open / self.near as f32
+        }
     }
 
     /// Width of a head.
@@ -193,6 +217,11 @@ mod tests {
         for (at, part) in PARTS.into_iter().enumerate() {
             assert_eq!(part as usize, at);
         }
+        let shape = Shape { members: 5, near: 2, ..Shape::default() };
+        for open in [0.0, 0.3, 1.0] {
+            assert!(((0..5).map(|member| shape.share(member, open)).sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+        assert!(shape.share(4, 0.0) == 0.0 && shape.share(0, 1.0) == 0.0);
         assert_eq!(Part::of(&Shape::default()).last(), Some(&Part::OutputsBias));
         assert_eq!(Part::of(&Shape { text: 384, ..Shape::default() }).len(), PARTS.len());
     }

@@ -5,7 +5,7 @@ use gearshift_selector::inputs::{HARDWARE, MODEL, PROFILE, QUERY_WIDTH};
 use super::graph::{Axis, Graph, Value, float, integer, long};
 use crate::{
     fit::TARGETS,
-    net::{Part, Scale, Scaling, Shape, Weights},
+    net::{ENGINE, Gate, Part, Scale, Scaling, Shape, Weights},
 };
 
 /// Outputs whose spread over the members is the confidence: `relative` and the means.
@@ -20,9 +20,9 @@ pub struct Graphs {
     pub regressor: Vec<u8>,
 }
 
-/// Writes a network. Scaling is folded into the first layers, the ensemble's mean and spread are inside.
-pub fn export(shape: &Shape, scaling: &Scaling, weights: &Weights) -> Graphs {
-    let net = Net { shape: *shape, scaling, weights };
+/// Writes a network. Scaling is folded into the first layers, the gate, the ensemble's mean and its spread are inside.
+pub fn export(shape: &Shape, scaling: &Scaling, weights: &Weights, gate: &Gate) -> Graphs {
+    let net = Net { shape: *shape, scaling, weights, gate };
     Graphs { context: net.context(), regressor: net.regressor() }
 }
 
@@ -30,16 +30,21 @@ struct Net<'a> {
     shape: Shape,
     scaling: &'a Scaling,
     weights: &'a Weights,
+    gate: &'a Gate,
 }
 
 impl Net<'_> {
-    /// `model`, `hardware`, `profile` and texts to `memory` `[n, 2 · tokens, members · width]`: a row of keys for
-    /// every token, then a row of values for every token; members side by side, ready for the regressor.
+    /// `model`, `hardware`, `profile` and texts to `memory` `[n, 2 · tokens + 1, members · width]`: a row of keys for
+    /// every token, then a row of values for every token; members side by side, ready for the regressor. The last row begins
+    /// with what each member counts for.
+    ///
+    /// The gate's constants stand first: [`restore`](super::restore) knows them by that.
     fn context(&self) -> Vec<u8> {
         let Shape { members, width, heads, .. } = self.shape;
         let (m, d, h, t) = (long(members), long(width), long(heads), long(self.shape.tokens()));
         let mut g = Graph::new("context");
-        let tokens = self.tokens(&mut g);
+        let (engine, shares) = self.behind_gate(&mut g);
+        let tokens = self.tokens(&mut g, &engine);
         let x = g.concat(&tokens.iter().collect::<Vec<_>>(), 2);
 
         // From here on `[members, n · tokens, width]`.
@@ -55,8 +60,8 @@ impl Net<'_> {
         let scores = g.apply("MatMul", &[&query, &key]);
         let scale = g.floats(&[], &[1.0 / (self.shape.head() as f32).sqrt()]);
         let scores = g.apply("Mul", &[&scores, &scale]);
-        let shares = g.with("Softmax", &[&scores], vec![integer("axis", -1)]);
-        let attended = g.apply("MatMul", &[&shares, &value]);
+        let scores = g.with("Softmax", &[&scores], vec![integer("axis", -1)]);
+        let attended = g.apply("MatMul", &[&scores, &value]);
         let attended = g.transpose(&attended, &[0, 1, 3, 2, 4]);
         let attended = g.reshape(&attended, &[m, -1, d]);
         let attended = self.dense(&mut g, &attended, Part::Attended, Part::AttendedBias);
@@ -71,22 +76,62 @@ impl Net<'_> {
         let memory = g.reshape(&memory, &[m, -1, t, 2, d]);
         let memory = g.transpose(&memory, &[1, 3, 2, 0, 4]);
         let memory = g.reshape(&memory, &[-1, 2 * t, m * d]);
-        let axes = [Axis::Rows, Axis::Of(2 * self.shape.tokens()), Axis::Of(members * width)];
+        let memory = g.concat(&[&memory, &shares], 1);
+        let axes = [Axis::Rows, Axis::Of(2 * self.shape.tokens() + 1), Axis::Of(members * width)];
         g.finish("memory", &axes, &memory)
     }
 
+    /// The engines as each member sees them, model, hardware and profile `[members, n, …]`, and what each member counts for,
+    /// `[n, 1, members · width]`, zeros after the members: see [`Gate`].
+    fn behind_gate(&self, g: &mut Graph) -> ([Value; 3], Value) {
+        let lengths = [MODEL.len(), HARDWARE.len(), PROFILE.len()];
+        let inputs = ["model", "hardware", "profile"].into_iter().zip(lengths);
+        let inputs: Vec<Value> =
+            inputs.map(|(name, length)| g.input(name, &[Axis::Rows, Axis::Of(length)])).collect();
+        let engine = g.concat(&inputs.iter().collect::<Vec<_>>(), 1);
+        let boxes = self.gate.boxes();
+        let [low, high] = [&self.gate.low, &self.gate.high].map(|ends| g.floats(&[boxes, ENGINE], ends));
+        let middle = g.integers(&[1]);
+        let apart = g.apply("Unsqueeze", &[&engine, &middle]);
+        let below = g.apply("Sub", &[&low, &apart]);
+        let above = g.apply("Sub", &[&apart, &high]);
+        let outside = g.apply("Max", &[&below, &above]);
+        let outside = g.apply("Relu", &[&outside]);
+        let scale = g.floats(&[ENGINE], &Gate::scale());
+        let outside = g.apply("Mul", &[&outside, &scale]);
+        let distances = g.reduce("ReduceSumSquare", &outside, &[2], true);
+        let distance = g.reduce("ReduceMin", &distances, &[1], true);
+        let distance = g.apply("Neg", &[&distance]);
+        let open = g.apply("Exp", &[&distance]);
+        let Shape { members, width, .. } = self.shape;
+        let padded = |share: &dyn Fn(usize) -> f32| -> Vec<f32> {
+            (0..members * width).map(|at| if at < members { share(at) } else { 0.0 }).collect()
+        };
+        let shut = padded(&|member| self.shape.share(member, 0.0));
+        let more = padded(&|member| self.shape.share(member, 1.0) - self.shape.share(member, 0.0));
+        let [shut, more] = [shut, more].map(|shares| g.floats(&[members * width], &shares));
+        let more = g.apply("Mul", &[&open, &more]);
+        let shares = g.apply("Add", &[&shut, &more]);
+
+        let nearest = g.with("ArgMin", &[&distances], vec![integer("axis", 1), integer("keepdims", 0)]);
+        let nearest = g.reshape(&nearest, &[-1]);
+        let [low, high] = [low, high].map(|ends| g.apply("Gather", &[&ends, &nearest]));
+        let known = g.apply("Max", &[&engine, &low]);
+        let known = g.apply("Min", &[&known, &high]);
+        let other = g.apply("Sub", &[&known, &engine]);
+        let is_near = |member: usize| if member < members - self.shape.near { 0.0 } else { 1.0 };
+        let near = g.floats(&[members, 1, 1], &(0..members).map(is_near).collect::<Vec<_>>());
+        let other = g.apply("Mul", &[&other, &near]);
+        let seen = g.apply("Add", &[&engine, &other]);
+        (g.split(&seen, 2, lengths), shares)
+    }
+
     /// The static tokens, each `[members, n, 1, width]`.
-    fn tokens(&self, g: &mut Graph) -> Vec<Value> {
+    fn tokens(&self, g: &mut Graph, [model, hardware, profile]: &[Value; 3]) -> Vec<Value> {
         let scaling = self.scaling;
-        let mut model = self.token(g, ("model", MODEL.len()), &scaling.model, [Part::Model, Part::ModelBias]);
-        let mut hardware = self.token(
-            g,
-            ("hardware", HARDWARE.len()),
-            &scaling.hardware,
-            [Part::Hardware, Part::HardwareBias],
-        );
-        let profile =
-            self.token(g, ("profile", PROFILE.len()), &scaling.profile, [Part::Profile, Part::ProfileBias]);
+        let mut model = self.scaled(g, model, &scaling.model, [Part::Model, Part::ModelBias]);
+        let mut hardware = self.scaled(g, hardware, &scaling.hardware, [Part::Hardware, Part::HardwareBias]);
+        let profile = self.scaled(g, profile, &scaling.profile, [Part::Profile, Part::ProfileBias]);
         let mut workload = None;
         if self.shape.text > 0 {
             let down = self.constant(g, Part::Text);
@@ -109,19 +154,13 @@ impl Net<'_> {
         tokens.map(|token| g.apply("Unsqueeze", &[&token, &axis])).collect()
     }
 
-    /// One token from its numbers, `[members, n, width]`.
-    fn token(&self, g: &mut Graph, input: (&str, usize), scale: &Scale, parts: [Part; 2]) -> Value {
-        let x = g.input(input.0, &[Axis::Rows, Axis::Of(input.1)]);
-        self.scaled(g, &x, scale, parts)
-    }
-
     /// A linear layer on an input that is clipped here and scaled by the layer's own weights. Numbers at the end that
     /// say nothing are cut off.
     fn scaled(&self, g: &mut Graph, x: &Value, scale: &Scale, [weight, bias]: [Part; 2]) -> Value {
         let [inputs, outputs] = weight.size(&self.shape);
         let used = scale.factor.iter().rposition(|&factor| factor != 0.0).map_or(1, |last| last + 1);
         let x = if used < inputs {
-            let [start, end, axis] = [0, long(used), 1].map(|at| g.integers(&[at]));
+            let [start, end, axis] = [0, long(used), -1].map(|at| g.integers(&[at]));
             &g.apply("Slice", &[x, &start, &end, &axis])
         } else {
             x
@@ -147,9 +186,9 @@ impl Net<'_> {
         let Shape { members, width, hidden, .. } = self.shape;
         let (m, d, t) = (long(members), long(width), self.shape.tokens());
         let mut g = Graph::new("regressor");
-        let memory = g.input("memory", &[Axis::Rows, Axis::Of(2 * t), Axis::Of(members * width)]);
+        let memory = g.input("memory", &[Axis::Rows, Axis::Of(2 * t + 1), Axis::Of(members * width)]);
         let query = g.input("query", &[Axis::Rows, Axis::Of(QUERY_WIDTH)]);
-        let [keys, values] = g.split(&memory, 1, [t, t]);
+        let [keys, values, shares] = g.split(&memory, 1, [t, t, 1]);
 
         let hidden_layer = self.scaled(&mut g, &query, &self.scaling.query, [Part::Query, Part::QueryBias]);
         let hidden_layer = g.apply("Relu", &[&hidden_layer]);
@@ -179,7 +218,7 @@ impl Net<'_> {
         let combined = self.dense(&mut g, &seen, Part::Combine, Part::CombineBias);
         let combined = g.apply("Relu", &[&combined]);
         let all = g.concat(&[&seen, &combined], 2);
-        let prediction = self.ensemble(&mut g, &all);
+        let prediction = self.ensemble(&mut g, &all, &shares);
         g.finish("prediction", &[Axis::Rows, Axis::Of(TARGETS + 1)], &prediction)
     }
 
@@ -192,32 +231,36 @@ impl Net<'_> {
         (g.floats(&[rows, columns], &sum), g.floats(&[columns, rows], &repeat))
     }
 
-    /// The last layer, the members' mean and their spread, `[n, TARGETS + 1]`.
+    /// The last layer, the members' mean and their spread, each member counting for its share, `[n, TARGETS + 1]`.
     ///
-    /// The spread is the root mean square, over members and [`MEANS`] outputs, of what a member is off the mean. The
-    /// layer makes a second, scaled copy of these outputs, so that it is the Euclidean norm of a difference.
-    fn ensemble(&self, g: &mut Graph, x: &Value) -> Value {
+    /// The spread is the root of the mean square, over members and [`MEANS`] outputs, of what a member is off the mean. Outputs are
+    /// few, so rows stand last here, `[members, TARGETS, n]`: products and sums over six numbers at a time cost more.
+    fn ensemble(&self, g: &mut Graph, x: &Value, shares: &Value) -> Value {
         let members = self.shape.members;
         let [inputs, _] = Part::Outputs.size(&self.shape);
-        let scale = 1.0 / ((members * MEANS) as f32).sqrt();
-        let with_copies = |values: &[f32]| -> Vec<f32> {
-            let row =
-                |row: &[f32]| row.iter().copied().chain(row[..MEANS].iter().map(|v| v * scale)).collect();
-            values.chunks_exact(TARGETS).flat_map(|values| -> Vec<f32> { row(values) }).collect()
-        };
-        let weight =
-            g.floats(&[members, inputs, TARGETS + MEANS], &with_copies(self.weights.of(Part::Outputs)));
-        let bias = g.floats(&[members, 1, TARGETS + MEANS], &with_copies(self.weights.of(Part::OutputsBias)));
-        let x = g.apply("MatMul", &[x, &weight]);
+        let weight = transposed(self.weights.of(Part::Outputs), [inputs, TARGETS]);
+        let weight = g.floats(&[members, TARGETS, inputs], &weight);
+        let bias = g.floats(&[members, TARGETS, 1], self.weights.of(Part::OutputsBias));
+        let x = g.transpose(x, &[0, 2, 1]);
+        let x = g.apply("MatMul", &[&weight, &x]);
         let x = g.apply("Add", &[&x, &bias]);
-        let mean = g.reduce("ReduceMean", &x, &[0], true);
+
+        let [start, end, axis] = [0, long(members), 2].map(|at| g.integers(&[at]));
+        let shares = g.apply("Slice", &[shares, &start, &end, &axis]);
+        let shares = g.transpose(&shares, &[2, 1, 0]);
+        let counted = g.apply("Mul", &[&x, &shares]);
+        let mean = g.reduce("ReduceSum", &counted, &[0], true);
         let off = g.apply("Sub", &[&x, &mean]);
-        let [_, off] = g.split(&off, 2, [TARGETS, MEANS]);
-        let spread = g.reduce("ReduceL2", &off, &[0, 2], false);
-        let spread = g.reshape(&spread, &[-1, 1]);
-        let mean = g.reshape(&mean, &[-1, long(TARGETS + MEANS)]);
-        let [mean, _] = g.split(&mean, 1, [TARGETS, MEANS]);
-        g.concat(&[&mean, &spread], 1)
+        let [off, _] = g.split(&off, 1, [MEANS, TARGETS - MEANS]);
+        let square = g.apply("Mul", &[&off, &off]);
+        let square = g.apply("Mul", &[&square, &shares]);
+        let square = g.reduce("ReduceSum", &square, &[0, 1], true);
+        let part = g.floats(&[], &[1.0 / MEANS as f32]);
+        let square = g.apply("Mul", &[&square, &part]);
+        let spread = g.apply("Sqrt", &[&square]);
+        let all = g.concat(&[&mean, &spread], 1);
+        let all = g.transpose(&all, &[2, 1, 0]);
+        g.reshape(&all, &[-1, long(TARGETS + 1)])
     }
 
     /// A linear layer of every member.
@@ -236,4 +279,11 @@ impl Net<'_> {
         let gain = g.floats(&[self.shape.width], &vec![1.0; self.shape.width]);
         g.with("LayerNormalization", &[x, &gain], vec![integer("axis", -1), float("epsilon", 1e-5)])
     }
+}
+
+/// Matrices one after another, each with rows and columns changed over.
+pub(super) fn transposed(matrices: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let each = matrices.chunks_exact((rows * columns).max(1));
+    each.flat_map(|matrix| (0..rows * columns).map(move |at| matrix[at % rows * columns + at / rows]))
+        .collect()
 }

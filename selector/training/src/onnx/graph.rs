@@ -123,12 +123,17 @@ impl Graph {
         self.with("Transpose", &[value], vec![integers("perm", order)])
     }
 
-    /// Two parts along an axis.
-    pub(super) fn split(&mut self, value: &Value, axis: i64, lengths: [usize; 2]) -> [Value; 2] {
+    /// Parts along an axis.
+    pub(super) fn split<const N: usize>(
+        &mut self,
+        value: &Value,
+        axis: i64,
+        lengths: [usize; N],
+    ) -> [Value; N] {
         let lengths = self.integers(&lengths.map(long));
-        let mut parts = self.operations("Split", &[value, &lengths], 2, vec![integer("axis", axis)]);
-        let second = parts.pop().unwrap_or_default();
-        [parts.pop().unwrap_or_default(), second]
+        let mut parts =
+            self.operations("Split", &[value, &lengths], N, vec![integer("axis", axis)]).into_iter();
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
     }
 
     /// Side by side along an axis.

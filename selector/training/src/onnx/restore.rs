@@ -6,11 +6,13 @@
 use gearshift_selector::inputs::{HARDWARE, MODEL, PROFILE, QUERY_WIDTH};
 use prost::Message;
 
-use super::proto::{FLOAT, ModelProto, TensorProto};
+use super::{
+    export::transposed,
+    proto::{FLOAT, ModelProto, TensorProto},
+};
 use crate::{
     Error,
-    fit::TARGETS,
-    net::{PARTS, Part, REACH, Scale, Scaling, Shape, Weights},
+    net::{ENGINE, Gate, PARTS, Part, REACH, Scale, Scaling, Shape, Weights},
 };
 
 /// A network as it was trained.
@@ -22,6 +24,8 @@ pub struct Restored {
     pub scaling: Scaling,
     /// What it learned; 0 for inputs that said nothing.
     pub weights: Weights,
+    /// What it was trained on.
+    pub gate: Gate,
 }
 
 /// Reads a network that [`export`](super::export) wrote.
@@ -31,6 +35,7 @@ pub struct Restored {
 pub fn restore(context: &[u8], regressor: &[u8]) -> Result<Restored, Error> {
     let (mut context, mut regressor) =
         (Constants::of("context.onnx", context)?, Constants::of("regressor.onnx", regressor)?);
+    let (gate, near) = context.gate()?;
     let mut parts = Parts::default();
     let model = parts.scaled(&mut context, [Part::Model, Part::ModelBias], MODEL.len())?;
     let hardware = parts.scaled(&mut context, [Part::Hardware, Part::HardwareBias], HARDWARE.len())?;
@@ -47,14 +52,14 @@ pub fn restore(context: &[u8], regressor: &[u8]) -> Result<Restored, Error> {
     let query = parts.scaled(&mut regressor, [Part::Query, Part::QueryBias], QUERY_WIDTH)?;
     let after = [Part::Ask, Part::Combine, Part::CombineBias, Part::Outputs, Part::OutputsBias];
     parts.plain(&mut regressor, &after)?;
-    let shape = parts.shape(regressor.heads()?, context.has_texts);
-    parts.without_copies();
+    let shape = Shape { near, ..parts.shape(regressor.heads()?, context.has_texts) };
+    parts.turn_outputs();
     let root = (shape.head() as f32).sqrt();
     parts.values[Part::Ask as usize].iter_mut().for_each(|weight| *weight *= root);
     parts.check(&shape)?;
     parts.values.truncate(Part::of(&shape).len());
     let scaling = Scaling { model, hardware, profile, query };
-    Ok(Restored { shape, scaling, weights: Weights(parts.values) })
+    Ok(Restored { shape, scaling, weights: Weights(parts.values), gate })
 }
 
 /// The float constants of a graph, in order.
@@ -64,8 +69,8 @@ struct Constants {
     matrices: std::vec::IntoIter<(Vec<usize>, Vec<f32>)>,
     /// Bounds of inputs, `[in]`.
     bounds: std::vec::IntoIter<Vec<f32>>,
-    /// Of the matrix that sums a head: its columns.
-    heads: Option<usize>,
+    /// The other matrices: the ends of the gate's boxes in one graph, what sums a head in the other.
+    flat: Vec<(usize, Vec<f32>)>,
     has_texts: bool,
 }
 
@@ -74,17 +79,21 @@ impl Constants {
         let graph = ModelProto::decode(file).ok().and_then(|model| model.graph);
         let graph = graph.ok_or_else(|| foreign(name, "is no ONNX graph"))?;
         let has_texts = graph.input.iter().any(|input| input.name == "model_text");
-        let (mut matrices, mut bounds, mut heads) = (Vec::new(), Vec::new(), None);
+        let (mut matrices, mut bounds, mut flat) = (Vec::new(), Vec::new(), Vec::new());
         for constant in graph.initializer.iter().filter(|constant| constant.data_type == FLOAT) {
             let (dims, values) = numbers(constant);
+            let size = dims.iter().try_fold(1, |size: usize, &axis| size.checked_mul(axis));
+            if size != Some(values.len()) {
+                return Err(foreign(name, "has constants of other sizes than it says"));
+            }
             match dims[..] {
                 [_, _, _] => matrices.push((dims, values)),
                 [_] => bounds.push(values),
-                [_, columns] => heads = heads.or(Some(columns)),
+                [_, columns] => flat.push((columns, values)),
                 _ => {}
             }
         }
-        Ok(Self { name, matrices: matrices.into_iter(), bounds: bounds.into_iter(), heads, has_texts })
+        Ok(Self { name, matrices: matrices.into_iter(), bounds: bounds.into_iter(), flat, has_texts })
     }
 
     fn matrix(&mut self) -> Result<(Vec<usize>, Vec<f32>), Error> {
@@ -96,7 +105,25 @@ impl Constants {
     }
 
     fn heads(&self) -> Result<usize, Error> {
-        self.heads.filter(|&heads| heads > 0).ok_or_else(|| foreign(self.name, "has no heads"))
+        let columns = self.flat.first().map(|(columns, _)| *columns);
+        columns.filter(|&heads| heads > 0).ok_or_else(|| foreign(self.name, "has no heads"))
+    }
+
+    /// The gate, whose constants are the first, and how many members stand behind it.
+    fn gate(&mut self) -> Result<(Gate, usize), Error> {
+        let Some([(low_width, low), (high_width, high)]) = self.flat.get(..2) else {
+            return Err(foreign(self.name, "has no gate"));
+        };
+        if *low_width != ENGINE || *high_width != ENGINE || low.len() != high.len() {
+            return Err(foreign(self.name, "has a gate of another size"));
+        }
+        let gate = Gate { low: low.clone(), high: high.clone() };
+        // How far a number of an engine counts, and what members count for where the gate is shut and open.
+        for _ in 0..3 {
+            self.bound()?;
+        }
+        let (_, near) = self.matrix()?;
+        Ok((gate, near.iter().filter(|&&is_near| is_near > 0.0).count()))
     }
 }
 
@@ -108,7 +135,7 @@ fn numbers(constant: &TensorProto) -> (Vec<usize>, Vec<f32>) {
 
 fn foreign(name: &str, problem: &str) -> Error {
     Error::Failed(format!(
-        "{name} {problem}: only bundles that gearshift-train made can be trained further; leave out --warm-start for others"
+        "{name} {problem}: only bundles that gearshift-train of this version made can be trained further; leave out --warm-start for others"
     ))
 }
 
@@ -177,6 +204,7 @@ impl Parts {
         let text_rank = if has_texts { dims(Part::Text)[2] } else { Shape::default().text_rank };
         Shape {
             members: dims(Part::Attend)[0],
+            near: 0,
             width: dims(Part::Attend)[1],
             heads,
             encoder: dims(Part::Widen)[2],
@@ -187,15 +215,12 @@ impl Parts {
         }
     }
 
-    /// The last layer was written with a second copy of some outputs.
-    fn without_copies(&mut self) {
+    /// The last layer was written with rows and columns changed over.
+    fn turn_outputs(&mut self) {
         for part in [Part::Outputs, Part::OutputsBias] {
-            let columns = self.dims[part as usize][2];
-            if columns > TARGETS {
-                let values = &mut self.values[part as usize];
-                *values = values.chunks_exact(columns).flat_map(|row| &row[..TARGETS]).copied().collect();
-                self.dims[part as usize][2] = TARGETS;
-            }
+            let [_, rows, columns] = self.dims[part as usize][..] else { continue };
+            self.values[part as usize] = transposed(&self.values[part as usize], [rows, columns]);
+            self.dims[part as usize].swap(1, 2);
         }
     }
 
@@ -206,7 +231,7 @@ impl Parts {
                 && self.dims[*part as usize] == [shape.members, rows, columns]
         };
         let finite = self.values.iter().flatten().all(|value| value.is_finite());
-        let divides = shape.members > 0 && shape.width.is_multiple_of(shape.heads);
+        let divides = shape.members > shape.near && shape.width.is_multiple_of(shape.heads);
         match Part::of(shape).iter().all(right) && finite && divides {
             true => Ok(()),
             false => Err(foreign("the bundle", "has layers of other sizes")),
@@ -220,7 +245,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        fit::{Fitted, Recipe, Schedule, Silent, fit, sample::sample},
+        fit::{Fitted, Near, Recipe, Schedule, Silent, fit, sample::sample},
         onnx::export,
     };
 
@@ -233,12 +258,14 @@ mod tests {
             hidden: 16,
             combine: 8,
             text_rank: 8,
-            text: 0,
+            ..Shape::default()
         };
         let rows = sample(6, text, 1);
         let training = Schedule { epochs: 1, batch: 16, rate: 0.02 };
         let ignore = ignore.iter().map(|&name| name.to_owned()).collect();
-        let recipe = Recipe { shape, training, ignore, early_stop: false, window: 1, ..Recipe::default() };
+        let near = Some(Near { members: 1, training, ..Near::default() });
+        let recipe =
+            Recipe { shape, training, ignore, near, early_stop: false, window: 1, ..Recipe::default() };
         (fit(&rows, None, &recipe, 3, &Silent).unwrap(), rows)
     }
 
@@ -248,7 +275,8 @@ mod tests {
             let (fitted, rows) = trained(text, ignore);
             let graphs = fitted.graphs();
             let restored = restore(&graphs.context, &graphs.regressor).unwrap();
-            assert_eq!(restored.shape, fitted.recipe.shape);
+            assert_eq!((restored.shape, restored.shape.near), (fitted.recipe.shape, 1));
+            assert_eq!(restored.gate, fitted.gate);
             let again = Fitted { scaling: restored.scaling, weights: restored.weights, ..fitted.clone() };
             for (a, b) in fitted.predict(&rows).unwrap().iter().zip(again.predict(&rows).unwrap()) {
                 assert!((a.tpot - b.tpot).abs() < 1e-4 && (a.relative - b.relative).abs() < 1e-4);
@@ -262,8 +290,12 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default");
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let restored = restore(&read("context.onnx"), &read("regressor.onnx")).unwrap();
-        assert_eq!(restored.shape, Shape::default());
-        let graphs = export(&restored.shape, &restored.scaling, &restored.weights);
+        let near = Near::default().members;
+        assert_eq!(
+            restored.shape,
+            Shape { members: Shape::default().members + near, near, ..Shape::default() }
+        );
+        let graphs = export(&restored.shape, &restored.scaling, &restored.weights, &restored.gate);
         let again = restore(&graphs.context, &graphs.regressor).unwrap();
         for (a, b) in restored.weights.0.iter().flatten().zip(again.weights.0.iter().flatten()) {
             assert!((a - b).abs() < 1e-3 * a.abs().max(1.0), "{a} {b}");
@@ -277,5 +309,20 @@ mod tests {
         let (fitted, _) = trained(0, &[]);
         let graphs = fitted.graphs();
         restore(&graphs.regressor, &graphs.context).unwrap_err();
+    }
+
+    #[test]
+    fn constants_that_are_not_as_large_as_they_say_are_refused() {
+        let (fitted, _) = trained(0, &[]);
+        let graphs = fitted.graphs();
+        for dims in [[1 << 62, 4, 4], [i64::MAX, i64::MAX, 2], [-1, 4, 4], [1, 4, 4]] {
+            let mut model = ModelProto::decode(&*graphs.context).unwrap();
+            let constants = &mut model.graph.as_mut().unwrap().initializer;
+            let matrices = constants.iter_mut().filter(|constant| constant.dims.len() == 3);
+            for constant in matrices {
+                (constant.dims, constant.raw_data) = (dims.to_vec(), Vec::new());
+            }
+            restore(&model.encode_to_vec(), &graphs.regressor).unwrap_err();
+        }
     }
 }

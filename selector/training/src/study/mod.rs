@@ -156,7 +156,7 @@ pub fn logged(
     plan: &Plan,
     (name, bundle): (&str, &Arc<Bundle>),
 ) -> Result<Vec<Observation>, Error> {
-    let exploration = Exploration { share: plan.explore, max_loss: 0.2 };
+    let exploration = Exploration { share: plan.explore, max_loss: 0.2, introduce: Exploration::INTRODUCE };
     let logbook = Logbook::new(EPOCH_UNIX_S, Some(name));
     let (objective, slo) = (Objective::Latency, Slo::default());
     let mut policy =

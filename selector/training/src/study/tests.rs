@@ -7,6 +7,7 @@ use crate::{
     bundle::{self, Contents, Vectors},
     dataset::{Dataset, Protocol, read},
     fit::{Recipe, Schedule, Silent, fit},
+    live::Left,
     net::Shape,
     prepare::prepare,
     prior_fit::Priors,
@@ -25,8 +26,17 @@ fn base(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let dataset = Dataset::new(rows, Protocol::Era);
     let (priors, vectors) = (Priors::default(), Vectors::default());
     let prepared = prepare(&dataset, &priors.ranking, &vectors);
-    let shape =
-        Shape { members: 2, width: 8, heads: 2, encoder: 8, hidden: 16, combine: 8, text_rank: 8, text: 0 };
+    let shape = Shape {
+        members: 2,
+        near: 0,
+        width: 8,
+        heads: 2,
+        encoder: 8,
+        hidden: 16,
+        combine: 8,
+        text_rank: 8,
+        text: 0,
+    };
     let training = Schedule { epochs: 3, batch: 32, rate: 5e-3 };
     let recipe = Recipe { shape, training, window: 1, ..Recipe::default() };
     let fitted = fit(&prepared, None, &recipe, 1, &Silent).unwrap();
@@ -67,6 +77,7 @@ fn a_bundle_trained_on_what_was_served_predicts_no_worse_there_and_costs_routing
     let (study, rows) = study(&plan, &base, &data, &new, runtime, &Silent).unwrap();
     assert!(rows.len() > 850 && rows.iter().all(|row| row.provenance.contains("simulated")));
     assert!(rows.iter().any(|row| row.live.as_ref().unwrap().explored));
+    assert_eq!(study.live.rows.left_out, Left::new(), "every row of the study is learned from or judged by");
     let [new, running, _] = &study.live.policies[..] else { panic!("{:?}", study.live.policies) };
     let mape = |policy: &crate::eval::live::PolicyReport| policy.tpot.unwrap().median_ln;
     eprintln!("held out: {:?}\nrouting: {:?}", study.live.verdict, study.routing);

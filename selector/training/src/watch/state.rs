@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes it, whole or not at all, and to the disk.
     ///
     /// # Errors
     /// Where the folder cannot be written.
@@ -91,7 +91,9 @@ impl State {
             file.sync_all()
         });
         written.map_err(Error::file(&beside))?;
-        fs::rename(&beside, &path).map_err(Error::file(&path))
+        fs::rename(&beside, &path).map_err(Error::file(&path))?;
+        // The new name outlives a crash only once its folder is on the disk too.
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder))
     }
 }
 

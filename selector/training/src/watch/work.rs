@@ -123,7 +123,8 @@ impl<'w> Watcher<'w> {
 
     fn wait(&mut self, progress: &dyn Progress) -> Result<String, Error> {
         let traffic = self.traffic()?;
-        let new = traffic.journeys.iter().filter(|one| one.ended_s > self.state.trained_until_s).count();
+        let new = |one: &&Journey| one.whole() && one.ended_s > self.state.trained_until_s;
+        let new = traffic.journeys.iter().filter(new).count();
         let least = self.settings.least_new;
         if new < least {
             return Ok(format!("waiting: {new} of {least} new answers"));

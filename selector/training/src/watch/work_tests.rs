@@ -1,6 +1,6 @@
 //! Steps over folders of rows and bundles.
 
-use gearshift_perfdb::{Observation, to_parquet};
+use gearshift_perfdb::{Ended, Observation, Outcome, to_parquet};
 
 use super::*;
 use crate::{fit::Silent, live::made, runtime_for_tests::onnxruntime};
@@ -179,6 +179,22 @@ fn what_nobody_could_judge_is_not_trained() {
     let mut watcher = Watcher::new(&settings, runtime).unwrap();
     watcher.step(&Silent).unwrap_err();
     assert!(watcher.step(&Silent).unwrap().starts_with("waiting: 0 of 100"));
+}
+
+#[test]
+fn what_failed_is_no_answer_to_train_on() {
+    let Some(runtime) = runtime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut failed = made::rows(300, 3);
+    for row in &mut failed {
+        row.outcome = Outcome::default();
+        let live = row.live.as_deref_mut().unwrap();
+        (live.ended, live.ended_after_s) = (Ended::UpstreamError, Some(0.1));
+    }
+    let settings = on_probation(folder.path(), &failed);
+    State::default().write(&settings.state).unwrap();
+    let said = Watcher::new(&settings, runtime).unwrap().step(&Silent).unwrap();
+    assert!(said.starts_with("waiting: 0 of 100"), "{said}");
 }
 
 #[test]

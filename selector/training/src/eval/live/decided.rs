@@ -7,7 +7,7 @@ use crate::live::Journey;
 
 /// No request counts for more than this many times what the best was predicted to take: one that hangs says that it hung.
 pub const MOST: f64 = 10.0;
-/// Natural log of how much longer it took where no answer came, or a part of one: as long as makes it cost [`MOST`].
+/// Natural log of how much longer it took where the backend failed: what trees learn of it. It costs [`MOST`], whatever came of others.
 const NEVER: f64 = 3.0;
 
 /// What the route asks, seconds.
@@ -35,8 +35,10 @@ pub struct Decided {
     pub chosen: usize,
     /// Probability with which it was chosen.
     pub propensity: f64,
-    /// Natural log of the time that came over the predicted one; of what failed, of so much that it costs [`MOST`].
+    /// Natural log of the time that came over the predicted one; of what failed, that of twenty.
     pub ln_ratio: f64,
+    /// Whether the backend failed.
+    failed: bool,
     /// End to end times as predicted when it was made, for the expected output length, seconds.
     pub e2e_s: Vec<f64>,
     /// The objective's numbers as predicted then, less what scales with the time: what the request delays others by.
@@ -84,7 +86,8 @@ impl Decided {
         Some(Self {
             parts_s: each(&candidates.ttft_s).into_iter().zip(each(&candidates.tpot_s)).collect(),
             limits,
-            broken: limits.broken(outcome.ttft_s, journey.tpot_s, Some(journey.e2e_s)),
+            broken: limits.broken(outcome.ttft_s, journey.tpot_s, Some(journey.ended_after_s)),
+            failed: live.ended.failed(),
             chosen,
             propensity: live.propensity,
             ln_ratio: ln_ratio(journey, chosen)?,
@@ -105,7 +108,7 @@ impl Decided {
 
     /// What the chosen one cost.
     pub fn cost(&self) -> f64 {
-        self.of_time(self.chosen, self.ln_ratio.exp(), self.broken)
+        if self.failed { MOST } else { self.of_time(self.chosen, self.ln_ratio.exp(), self.broken) }
     }
 
     fn of_time(&self, candidate: usize, ratio: f64, broken: f64) -> f64 {
@@ -130,7 +133,7 @@ fn ln_ratio(journey: &Journey, chosen: usize) -> Option<f64> {
         Ended::Ok | Ended::ClientError => {}
         Ended::UpstreamError | Ended::Cut => return Some(NEVER),
         Ended::Cancelled => {
-            let ratio = journey.e2e_s / (ttft_s + after_first * tpot_s);
+            let ratio = journey.ended_after_s / (ttft_s + after_first * tpot_s);
             return Some(ratio.ln().max(0.0)).filter(|ln| ln.is_finite());
         }
     }
@@ -140,7 +143,7 @@ fn ln_ratio(journey: &Journey, chosen: usize) -> Option<f64> {
         }
         _ => {
             let after_first = journey.output_tokens.map_or(after_first, |tokens| (tokens - 1.0).max(0.0));
-            journey.e2e_s / (ttft_s + after_first * tpot_s)
+            journey.ended_after_s / (ttft_s + after_first * tpot_s)
         }
     };
     Some(ratio.ln()).filter(|ln| ln.is_finite())

@@ -102,7 +102,9 @@ impl Difference {
                 settings.least_effective
             ));
         }
-        (!(1.0 / SUPPORT..=SUPPORT).contains(&support)).then(|| {
+        // Whoever asks for no such decisions takes the model's word.
+        let asked = settings.least_effective > 0.0;
+        (asked && !(1.0 / SUPPORT..=SUPPORT).contains(&support)).then(|| {
             format!("what they choose differently was not logged as the propensities say (weights of {support:.2} where 1 is right)")
         })
     }

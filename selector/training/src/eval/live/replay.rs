@@ -347,6 +347,7 @@ fn decision(journey: &Journey, chosen: Ranked, considered: usize) -> Decision {
         propensity: journey.live().propensity,
         explored: journey.live().explored,
         even_e2e_s: None,
+        rival: None,
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Parallel {
 }
 
 /// What became of the table's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Counts {
     /// In the file.
     pub rows: usize,

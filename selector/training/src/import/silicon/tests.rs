@@ -1,5 +1,7 @@
 use std::{collections::HashMap, path::PathBuf};
 
+use gearshift_selector::NEWEST_MONTH;
+
 use super::*;
 use crate::read::read;
 
@@ -116,6 +118,8 @@ fn the_shipped_rows_are_those_of_the_published_study() {
     assert_eq!(contexts.len(), 975);
     assert_eq!(contexts.values().map(HashMap::len).sum::<usize>(), 2754);
     assert_eq!(contexts.values().filter(|actions| actions.len() > 1).count(), 623);
+    let newest = rows.iter().filter_map(|row| row.facts.software.months).fold(0.0, f64::max);
+    assert!((newest - NEWEST_MONTH).abs() < 1e-9, "{newest}: beyond it age is not said to do anything");
 }
 
 #[test]
