@@ -1,6 +1,6 @@
 //! `gearshift-loadtest route`: routing policies side by side, in virtual time.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use gearshift_config::Objective;
@@ -71,9 +71,6 @@ pub(crate) struct RouteOptions {
     #[arg(long)]
     speed: bool,
 }
-
-/// Time for a decision, more than any takes.
-const NO_BUDGET: Duration = Duration::from_secs(1);
 
 /// What is made best, as an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -215,9 +212,7 @@ fn bundle(options: &RouteOptions) -> Result<Option<Arc<Bundle>>, Error> {
         )
     })?;
     let runtime = OnnxRuntime::load(library).map_err(failed)?;
-    // Virtual time has no budget: how fast this machine is at the moment must not say how many candidates are asked about.
-    let options = LoadOptions { budget: NO_BUDGET, ..LoadOptions::default() };
-    let bundle = Bundle::load(directory, &runtime, &options).map_err(failed)?;
+    let bundle = Bundle::load(directory, &runtime, &LoadOptions::unhurried()).map_err(failed)?;
     Ok(Some(Arc::new(bundle)))
 }
 

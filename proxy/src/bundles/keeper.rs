@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Learner, Learners, Shadow,
-    load::{Refusal, load},
+    load::{Lasts, Refusal, load},
     pin::Pin,
     plan::{Plan, Version},
     shelf::{self, Found},
@@ -24,6 +24,8 @@ use crate::{metrics::BundleMetrics, snapshot::Snapshot};
 
 /// What looks like a copy under way is looked at again after this time.
 const SETTLE: Duration = Duration::from_secs(2);
+/// What was too slow is timed again after this time: the machine may be less busy.
+const TIME_AGAIN: Duration = Duration::from_mins(5);
 
 /// The bundles of the next snapshot.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ pub struct Keeper {
     state: Arc<State>,
     changes: mpsc::Sender<Change>,
     plan: Plan,
+    /// When the plan was asked last.
+    looked: Instant,
     pin: Pin,
     active: Option<Arc<Learner>>,
     trial: Option<Arc<Shadow>>,
@@ -92,7 +96,22 @@ impl Keeper {
         let pin = Pin::of(&settings.folder);
         let plan = Plan::new(pin.read());
         let (active, trial, retired, writing) = (None, None, Vec::new(), None);
-        Self { settings, runtime, live, metrics, state, changes, plan, pin, active, trial, retired, writing }
+        let looked = Instant::now();
+        Self {
+            settings,
+            runtime,
+            live,
+            metrics,
+            state,
+            changes,
+            plan,
+            looked,
+            pin,
+            active,
+            trial,
+            retired,
+            writing,
+        }
     }
 
     /// Follows the folder and operators until told to end.
@@ -112,7 +131,7 @@ impl Keeper {
                 }
                 () = fails(self.active.as_deref()) => self.drop_active().await,
                 () = compared(self.trial.as_deref()) => self.conclude().await,
-                () = folder.heard(self.plan.look_again()) => {}
+                () = folder.heard(self.plan.look_again(self.looked)) => {}
             }
         }
     }
@@ -123,7 +142,8 @@ impl Keeper {
         self.retired.retain(|learner| Arc::strong_count(learner) > 1);
         let found = self.look().await;
         self.plan.forget_what_left(&found);
-        let next = self.plan.next(&found, Instant::now()).cloned();
+        self.looked = Instant::now();
+        let next = self.plan.next(&found, self.looked).cloned();
         let on_trial = |shadow: &Arc<Shadow>| {
             next.as_ref().is_some_and(|next| shadow.learner.version == Version::from(next))
         };
@@ -169,16 +189,17 @@ impl Keeper {
     }
 
     fn refuse(&mut self, version: Version, refusal: Refusal, asked: bool) {
-        let Refusal { reason, unfinished } = refusal;
+        let Refusal { reason, lasts } = refusal;
+        let now = Instant::now();
         // Others than the one that was asked for have their time.
         let asked = asked && self.plan.pinned().is_none_or(|pinned| pinned == version.name);
-        if unfinished && !asked && self.plan.doubt(&version, &reason, Instant::now() + SETTLE) {
+        if lasts == Lasts::UntilCopied && !asked && self.plan.doubt(&version, &reason, now + SETTLE) {
             tracing::info!(bundle = %version.name, reason, "bundle not complete (yet)");
             return;
         }
         tracing::error!(bundle = %version.name, reason, "bundle refused; what decided before decides on");
         self.metrics.refused();
-        self.plan.refuse(version, reason);
+        self.plan.refuse(version, reason, (lasts == Lasts::ForAWhile).then(|| now + TIME_AGAIN));
     }
 
     /// It decides, or is compared with the one that does.
@@ -200,7 +221,7 @@ impl Keeper {
         match counts.verdict() {
             Ok(()) => self.hand_over(shadow.learner.clone()).await,
             Err(reason) => {
-                self.refuse(shadow.learner.version.clone(), Refusal { reason, unfinished: false }, false);
+                self.refuse(shadow.learner.version.clone(), Refusal::for_good(reason), false);
                 self.end_trial().await;
             }
         }

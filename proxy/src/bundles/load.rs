@@ -11,17 +11,37 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) reason: String,
+    pub(super) lasts: Lasts,
+}
+
+/// How long a bundle stays refused while its files stay what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
     /// A copy under way looks like this.
-    pub(super) unfinished: bool,
+    UntilCopied,
+    /// A busy machine looks like this.
+    ForAWhile,
+    ForGood,
+}
+
+impl Refusal {
+    pub(super) fn for_good(reason: String) -> Self {
+        Self { reason, lasts: Lasts::ForGood }
+    }
 }
 
 impl From<BundleError> for Refusal {
     fn from(error: BundleError) -> Self {
-        let unfinished = matches!(
+        let copying = matches!(
             error,
             BundleError::Read { .. } | BundleError::Manifest { .. } | BundleError::Hash { .. }
         );
-        Self { reason: error.to_string(), unfinished }
+        let lasts = match matches!(error, BundleError::TooSlow { .. }) {
+            true => Lasts::ForAWhile,
+            false if copying => Lasts::UntilCopied,
+            false => Lasts::ForGood,
+        };
+        Self { reason: error.to_string(), lasts }
     }
 }
 
@@ -34,7 +54,7 @@ pub(super) async fn load(
     live: Arc<Snapshot>,
 ) -> Result<Learner, Refusal> {
     if let Err(problem) = &found.manifest {
-        return Err(Refusal { reason: problem.clone(), unfinished: true });
+        return Err(Refusal { reason: problem.clone(), lasts: Lasts::UntilCopied });
     }
     // Hashes, sessions, golden rows and timing take a good part of a second.
     let loading = tokio::task::spawn_blocking(move || {
@@ -45,7 +65,5 @@ pub(super) async fn load(
         let heads = bundle.heads(cores)?;
         Ok(Learner { version: Version::from(&found), bundle, heads, failing: Failing::default() })
     });
-    loading.await.unwrap_or_else(|error| {
-        Err(Refusal { reason: format!("it could not be loaded: {error}"), unfinished: false })
-    })
+    loading.await.unwrap_or_else(|error| Err(Refusal::for_good(format!("it could not be loaded: {error}"))))
 }

@@ -39,7 +39,9 @@ pub struct Plan {
 struct Refused {
     fingerprint: u64,
     reason: String,
-    /// It may be a copy under way, and is looked at again then.
+    /// It may be a copy under way. Each of its files changes it, so that it is not looked at again before `again`.
+    unfinished: bool,
+    /// It is looked at again then, changed or not.
     again: Option<Instant>,
 }
 
@@ -83,9 +85,9 @@ impl Plan {
     }
 
     fn may_be_tried(&self, found: &Found, now: Instant) -> bool {
-        self.refused.get(&found.name).is_none_or(|refused| match refused.again {
-            Some(again) => again <= now,
-            None => refused.fingerprint != found.fingerprint,
+        self.refused.get(&found.name).is_none_or(|refused| {
+            let changed = refused.fingerprint != found.fingerprint;
+            changed && !refused.unfinished || refused.again.is_some_and(|again| again <= now)
         })
     }
 
@@ -108,12 +110,13 @@ impl Plan {
 
     /// Whether it may be a copy under way.
     pub fn is_unfinished(&self, found: &Found) -> bool {
-        self.refused.get(&found.name).is_some_and(|refused| refused.again.is_some())
+        self.refused.get(&found.name).is_some_and(|refused| refused.unfinished)
     }
 
-    /// When to look again at what may be a copy under way.
-    pub fn look_again(&self) -> Option<Instant> {
-        self.refused.values().filter_map(|refused| refused.again).min()
+    /// When to look again at what may be a copy under way, or was refused for a while. What was due when [`next`](Self::next) was
+    /// asked had its turn, wanted or not.
+    pub fn look_again(&self, asked: Instant) -> Option<Instant> {
+        self.refused.values().filter_map(|refused| refused.again).filter(|again| *again > asked).min()
     }
 
     /// It decides from now on.
@@ -129,14 +132,14 @@ impl Plan {
     /// none is.
     pub fn drop_active(&mut self, reason: String) {
         if let Some(version) = self.active.take() {
-            self.refuse(version, reason);
+            self.refuse(version, reason, None);
         }
     }
 
-    /// It cannot be used as it is.
-    pub fn refuse(&mut self, version: Version, reason: String) {
+    /// It cannot be used as it is; what may pass, such as a busy machine, is looked at `again`.
+    pub fn refuse(&mut self, version: Version, reason: String, again: Option<Instant>) {
         let Version { name, fingerprint, .. } = version;
-        self.refused.insert(name, Refused { fingerprint, reason, again: None });
+        self.refused.insert(name, Refused { fingerprint, reason, unfinished: false, again });
     }
 
     /// It cannot be used, but may be a copy under way: it is looked at `again`. False where it was looked at a second
@@ -147,7 +150,8 @@ impl Plan {
             return false;
         }
         let Version { name, fingerprint, .. } = version.clone();
-        self.refused.insert(name, Refused { fingerprint, reason: reason.to_owned(), again: Some(again) });
+        let (reason, again) = (reason.to_owned(), Some(again));
+        self.refused.insert(name, Refused { fingerprint, reason, unfinished: true, again });
         true
     }
 
@@ -252,7 +256,7 @@ mod tests {
     fn what_was_refused_is_tried_again_when_it_changes() {
         let mut plan = Plan::default();
         let (good, bad) = (found("good", EARLY, 1), found("bad", LATE, 2));
-        plan.refuse(Version::from(&bad), "it says NaN".into());
+        plan.refuse(Version::from(&bad), "it says NaN".into(), None);
         assert_eq!(next(&plan, &[bad.clone(), good.clone()]), Some("good"));
         assert_eq!(plan.refusal(&bad), Some("it says NaN"));
         let mended = found("bad", LATE, 3);
@@ -286,16 +290,44 @@ mod tests {
         let name = |plan: &Plan, shelf: &[Found], at| plan.next(shelf, at).map(|found| found.name.clone());
         let half = found("half", LATE, 1);
         assert!(plan.doubt(&Version::from(&half), "cut short", later));
-        assert!(plan.is_unfinished(&half) && plan.look_again() == Some(later));
+        assert!(plan.is_unfinished(&half) && plan.look_again(now) == Some(later));
         let more = found("half", LATE, 2);
         assert_eq!(name(&plan, std::slice::from_ref(&more), now), None, "not after each of its files");
         assert_eq!(name(&plan, std::slice::from_ref(&more), later), Some("half".into()));
         assert!(plan.doubt(&Version::from(&more), "cut short", later), "it grew meanwhile");
         assert!(!plan.doubt(&Version::from(&more), "cut short", later), "it did not grow any more");
-        plan.refuse(Version::from(&more), "cut short".into());
-        assert_eq!((name(&plan, &[more], later), plan.look_again()), (None, None));
+        plan.refuse(Version::from(&more), "cut short".into(), None);
+        assert_eq!((name(&plan, &[more], later), plan.look_again(now)), (None, None));
         plan.forget_what_left(&[]);
         assert_eq!(name(&plan, &[found("half", LATE, 2)], now), Some("half".into()), "it came anew");
+    }
+
+    #[test]
+    fn what_may_pass_is_refused_for_a_while() {
+        let mut plan = Plan::default();
+        let (now, later) = (Instant::now(), Instant::now() + std::time::Duration::from_secs(300));
+        let name = |plan: &Plan, shelf: &[Found], at| plan.next(shelf, at).map(|found| found.name.clone());
+        let shelf = [found("slow", LATE, 1), found("good", EARLY, 2)];
+        plan.refuse(Version::from(&shelf[0]), "too slow".into(), Some(later));
+        assert_eq!((plan.refusal(&shelf[0]), plan.is_unfinished(&shelf[0])), (Some("too slow"), false));
+        assert_eq!((name(&plan, &shelf, now), plan.look_again(now)), (Some("good".into()), Some(later)));
+        plan.activated(Version::from(&shelf[1]));
+        assert_eq!(name(&plan, &shelf, now), None);
+        assert_eq!(name(&plan, &shelf, later), Some("slow".into()));
+        assert_eq!(name(&plan, &[found("slow", LATE, 3)], now), Some("slow".into()), "another graph");
+        plan.activated(Version::from(&shelf[0]));
+        assert_eq!((name(&plan, &shelf, later), plan.look_again(now)), (None, None));
+    }
+
+    #[test]
+    fn nobody_waits_for_what_is_due_but_not_wanted() {
+        let mut plan = Plan::default();
+        let (now, later) = (Instant::now(), Instant::now() + std::time::Duration::from_secs(2));
+        let shelf = [found("new", LATE, 2), found("half", EARLY, 1)];
+        assert!(plan.doubt(&Version::from(&shelf[1]), "cut short", later));
+        plan.activated(Version::from(&shelf[0]));
+        assert_eq!(plan.look_again(now), Some(later));
+        assert_eq!((plan.next(&shelf, later), plan.look_again(later)), (None, None));
     }
 
     #[test]
@@ -305,7 +337,7 @@ mod tests {
         assert_eq!(next(&plan, &shelf), Some("good"));
         plan.activated(Version::from(&shelf[0]));
         assert_eq!(next(&plan, &shelf), Some("bad"));
-        plan.refuse(Version::from(&shelf[1]), "no JSON".into());
+        plan.refuse(Version::from(&shelf[1]), "no JSON".into(), None);
         assert_eq!(next(&plan, &shelf), None);
     }
 

@@ -16,9 +16,6 @@ use crate::{
     onnx,
 };
 
-/// Debug builds on busy machines are slow: what is tested here is not speed.
-const PATIENT: Duration = Duration::from_secs(5);
-
 fn runtime() -> Option<&'static OnnxRuntime> {
     let runtime = onnx::runtime();
     if runtime.is_none() {
@@ -28,7 +25,7 @@ fn runtime() -> Option<&'static OnnxRuntime> {
 }
 
 fn load(made: &Made, runtime: &OnnxRuntime) -> Result<Bundle, BundleError> {
-    Bundle::load(&made.directory, runtime, &LoadOptions { budget: PATIENT, encoders: None })
+    Bundle::load(&made.directory, runtime, &LoadOptions::unhurried())
 }
 
 #[test]

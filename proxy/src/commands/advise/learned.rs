@@ -21,8 +21,8 @@ impl Learned {
     pub(super) fn open(directory: &Path, library: Option<&Path>) -> Result<Self, String> {
         let library = library.ok_or(bundle::NO_LIBRARY)?;
         let runtime = OnnxRuntime::load(library).map_err(|error| error.to_string())?;
-        // Nobody waits for this decision.
-        let options = LoadOptions { budget: std::time::Duration::from_secs(1), ..bundle::options(directory) };
+        let options =
+            LoadOptions { encoders: bundle::options(directory).encoders, ..LoadOptions::unhurried() };
         let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.display());
         let bundle = Bundle::load(directory, &runtime, &options).map_err(|error| wrong(&error))?;
         let head = bundle.head().map_err(|error| wrong(&error))?;

@@ -144,7 +144,7 @@ fn what_was_trained_is_what_is_served() {
         let path = directory.path().join(format!("texts-{}", vectors.width));
         let manifest = write(&path, &contents(&fitted, &rows, &vectors, &encoder, &priors)).unwrap();
         assert_eq!(manifest.files.contains_key("vectors.json"), vectors.width > 0);
-        let bundle = Bundle::load(&path, runtime, &LoadOptions::default()).unwrap();
+        let bundle = Bundle::load(&path, runtime, &LoadOptions::unhurried()).unwrap();
         assert_eq!(bundle.manifest(), &manifest);
         every_member_has_a_say(&fitted, &path);
 

@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, url: &str, out: &Path, library: Option<&Path>) ->
 
 fn load(directory: &Path, models: Option<&Path>, runtime: &OnnxRuntime) -> Result<(String, Bundle), Error> {
     let encoders = models.or_else(|| directory.parent()).map(|models| models.join("encoder"));
-    let options = LoadOptions { encoders, ..LoadOptions::default() };
+    let options = LoadOptions { encoders, ..LoadOptions::unhurried() };
     let bundle = Bundle::load(directory, runtime, &options)
         .map_err(|error| Error::Failed(format!("{}: {error}", directory.display())))?;
     let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or("bundle");

@@ -180,7 +180,7 @@ pub fn study(
     progress: &dyn Progress,
 ) -> Result<(Study, Vec<Observation>), Error> {
     let load = |directory: &Path| {
-        Bundle::load(directory, runtime, &LoadOptions::default())
+        Bundle::load(directory, runtime, &LoadOptions::unhurried())
             .map(Arc::new)
             .map_err(|error| Error::Failed(format!("{}: {error}", directory.display())))
     };

@@ -207,7 +207,7 @@ impl<'w> Watcher<'w> {
 
     fn load(&self, directory: &Path) -> Result<Bundle, Error> {
         let options =
-            LoadOptions { encoders: Some(self.settings.models.join("encoder")), ..LoadOptions::default() };
+            LoadOptions { encoders: Some(self.settings.models.join("encoder")), ..LoadOptions::unhurried() };
         Bundle::load(directory, self.runtime, &options)
             .map_err(|error| Error::Failed(format!("{}: {error}", directory.display())))
     }
