@@ -2,16 +2,11 @@
 
 mod commands;
 mod examples;
+mod log;
 
-use std::{
-    ffi::OsString,
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
 
 /// A reverse proxy that routes LLM requests to the backend that serves them best.
 #[derive(Debug, Parser)]
@@ -30,8 +25,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE", default_value = "gearshift.yaml")]
         config: PathBuf,
         /// How log lines are written to standard error. GEARSHIFT_LOG sets what is logged (default `info`).
-        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-        log_format: LogFormat,
+        #[arg(long, value_enum, default_value_t = log::Format::Text)]
+        log_format: log::Format,
     },
     /// Say whether a configuration file is right, and everything that is wrong with it.
     #[command(after_help = examples::CHECK)]
@@ -73,12 +68,6 @@ enum Command {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 enum Output {
     Text,
     Json,
@@ -100,9 +89,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: PathBuf, format: LogFormat) -> ExitCode {
-    log(format);
-    match gearshift_proxy::serve::run(config) {
+fn serve(config: PathBuf, format: log::Format) -> ExitCode {
+    let log = log::start(format);
+    let result = gearshift_proxy::serve::run(config, log.dropped());
+    // What it still has to say comes before why it ended.
+    drop(log);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(std::io::stderr(), &format!("gearshift: {error}"));
@@ -151,34 +143,9 @@ fn say(mut to: impl Write, text: &str) {
     let _ = writeln!(to, "{}", text.trim_end());
 }
 
-/// As <https://no-color.org> has it: set, and not to nothing.
-fn colours_unwanted(no_color: Option<OsString>) -> bool {
-    no_color.is_some_and(|value| !value.is_empty())
-}
-
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("GEARSHIFT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Whoever reads it may be gone: to say so there would be a panic, in whatever task had something to log.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal() && !colours_unwanted(std::env::var_os("NO_COLOR")));
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn colours_go_where_no_color_is_set() {
-        assert!(colours_unwanted(Some("1".into())) && colours_unwanted(Some("0".into())));
-        assert!(!colours_unwanted(Some("".into())) && !colours_unwanted(None));
-    }
 
     #[test]
     fn examples_are_right() {

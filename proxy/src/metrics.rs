@@ -8,6 +8,7 @@ mod errors;
 mod family;
 mod histograms;
 mod live;
+pub mod log;
 mod operators;
 mod page;
 mod rides;

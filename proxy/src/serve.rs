@@ -14,7 +14,7 @@ use crate::{
     controller::{self, Controller},
     fleet::Fleet,
     live,
-    metrics::Metrics,
+    metrics::{Metrics, log},
     server::{self, Core},
     snapshot::Builder,
     telemetry,
@@ -49,23 +49,29 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Runs Gearshift until it is told to end.
+/// Runs Gearshift until it is told to end. `dropped` says how many lines of the log were dropped so far.
 ///
 /// # Errors
 /// When it cannot start.
-pub fn run(path: PathBuf) -> Result<(), ServeError> {
+pub fn run(path: PathBuf, dropped: impl Fn() -> usize + Send + Sync + 'static) -> Result<(), ServeError> {
     // Watched before it is read, so that no change falls between the two.
     let file = FileWatch::new(&path);
     let config = Arc::new(gearshift_config::load(&path)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, serve(path, file, config))
-}
-
-async fn serve(path: PathBuf, file: FileWatch, written: Arc<Config>) -> Result<(), ServeError> {
-    let gears = controller::first_gears(&written);
-    let config = gears.apply(&written);
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
+    log::register(&registry, dropped)?;
+    LocalSet::new().block_on(&runtime, serve(path, file, config, registry))
+}
+
+async fn serve(
+    path: PathBuf,
+    file: FileWatch,
+    written: Arc<Config>,
+    registry: Registry,
+) -> Result<(), ServeError> {
+    let gears = controller::first_gears(&written);
+    let config = gears.apply(&written);
     let metrics = Metrics::new(&registry)?;
     let runtime = load_onnxruntime(&config).map(Arc::new);
     metrics.onnxruntime(runtime.is_some());

@@ -116,14 +116,29 @@ async fn clients_that_do_not_read_do_not_hold_up_the_end() {
     assert_eq!(proxy.ended().await.code(), Some(0));
 }
 
-/// What reads the log of a service may crash too.
+/// What reads the log of a service may crash.
 #[tokio::test]
 async fn it_serves_and_ends_whether_or_not_anybody_reads_its_log() {
+    unread(Gearshift::stop_reading).await;
+}
+
+/// Or it hangs, as a log shipper does whose own store is full.
+#[tokio::test]
+async fn a_reader_of_its_log_that_hangs_holds_nobody_up() {
+    unread(Gearshift::hang_reading).await;
+}
+
+/// A file whose mistakes take a hundred kilobytes to tell.
+fn wrong(key: &str) -> String {
+    (0..100).map(|number| format!("{}{number}: 1\n", key.repeat(500))).collect()
+}
+
+async fn unread(stop: impl Fn(&Gearshift)) {
     let mut engine = Engine::start().await;
     let mut proxy = Gearshift::start(Yaml::of(&[&engine])).await;
-    proxy.stop_reading();
-    // Each of these is logged: files that are no configuration, then what becomes of requests and of the backend.
-    for wrong in ["models: 1", "models: 2", "models: 3"] {
+    stop(&proxy);
+    // Each of these is logged, more than a pipe holds: files that are no configuration, then what becomes of requests and of the backend.
+    for wrong in ["a", "b", "c"].map(wrong) {
         let before = proxy.scrape().await.sum("gearshift_config_reloads_total", &["result=\"rejected\""]);
         proxy.write_config(&wrong);
         proxy.signal(Signal::HUP);
@@ -139,6 +154,7 @@ async fn it_serves_and_ends_whether_or_not_anybody_reads_its_log() {
     assert_eq!(answer.status, 200);
     engine.die().await;
     assert!(proxy.post(CHAT, QUESTION).await.status.is_server_error(), "an answer, and no cut connection");
+    assert!(proxy.scrape().await.sum("gearshift_log_lines_dropped_total", &[]) < 1.0, "there was room");
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.ended().await.code(), Some(0));
 }

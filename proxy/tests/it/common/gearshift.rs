@@ -22,6 +22,15 @@ use tokio::sync::mpsc;
 
 use super::{Answer, Body, Client, Open, Raw, Scrape, post, request, within};
 
+/// What the log's reader does after the next line.
+#[derive(Default)]
+struct Reading {
+    /// It goes.
+    deaf: AtomicBool,
+    /// It stays, and reads no more.
+    hangs: AtomicBool,
+}
+
 /// `gearshift serve` with a configuration of its own. Killed and reaped when dropped.
 pub(crate) struct Gearshift {
     /// The first listener for clients.
@@ -33,7 +42,9 @@ pub(crate) struct Gearshift {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
     reader: Option<JoinHandle<()>>,
-    deaf: Arc<AtomicBool>,
+    reading: Arc<Reading>,
+    /// Dropped, it lets a reader that hangs go.
+    hold: Option<std::sync::mpsc::Sender<()>>,
     log: Vec<String>,
     reloads: u32,
     directory: Arc<TempDir>,
@@ -65,8 +76,9 @@ impl Gearshift {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let deaf = Arc::new(AtomicBool::new(false));
-        let (lines, reader) = read_lines(&mut child, deaf.clone());
+        let reading = Arc::new(Reading::default());
+        let (hold, held) = std::sync::mpsc::channel();
+        let (lines, reader) = read_lines(&mut child, reading.clone(), held);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let (addresses, log) = (Vec::new(), Vec::new());
         let mut proxy = Self {
@@ -76,7 +88,8 @@ impl Gearshift {
             child,
             lines,
             reader: Some(reader),
-            deaf,
+            reading,
+            hold: Some(hold),
             reloads: 0,
             log,
             directory,
@@ -220,7 +233,12 @@ impl Gearshift {
 
     /// Nobody reads its log any more, from the line after the next one on.
     pub(crate) fn stop_reading(&self) {
-        self.deaf.store(true, SeqCst);
+        self.reading.deaf.store(true, SeqCst);
+    }
+
+    /// Who reads its log hangs from the line after the next one on: the pipe stays open, and fills.
+    pub(crate) fn hang_reading(&self) {
+        self.reading.hangs.store(true, SeqCst);
     }
 
     /// Waits for its end.
@@ -241,11 +259,25 @@ impl Gearshift {
     }
 }
 
-fn read_lines(child: &mut Child, deaf: Arc<AtomicBool>) -> (mpsc::UnboundedReceiver<String>, JoinHandle<()>) {
+fn read_lines(
+    child: &mut Child,
+    reading: Arc<Reading>,
+    held: std::sync::mpsc::Receiver<()>,
+) -> (mpsc::UnboundedReceiver<String>, JoinHandle<()>) {
     let (write, lines) = mpsc::unbounded_channel();
     let output = BufReader::new(child.stderr.take().unwrap());
     let reader = std::thread::spawn(move || {
-        for line in output.lines().map_while(Result::ok).take_while(|_| !deaf.load(SeqCst)) {
+        let mut output = output.lines();
+        while let Some(Ok(line)) = output.next() {
+            if reading.hangs.load(SeqCst) {
+                // Nobody waits for lines that do not come.
+                drop(write);
+                let _ = held.recv();
+                return;
+            }
+            if reading.deaf.load(SeqCst) {
+                return;
+            }
             // A test that has ended reads no more.
             let _ = write.send(line);
         }
@@ -257,6 +289,7 @@ impl Drop for Gearshift {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let status = self.child.wait().unwrap();
+        drop(self.hold.take());
         let _ = self.reader.take().map(JoinHandle::join);
         while let Ok(line) = self.lines.try_recv() {
             self.log.push(line);
