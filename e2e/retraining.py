@@ -36,8 +36,8 @@ RATE, TRAFFIC_S = 40, 20
 LEAST_NEW = 300
 PROBATION = 200
 TAKEN_UP_WITHIN_S = 60.0
-ROWS_WITHIN_S = 20.0
-STEP_S = 240.0
+ROWS_WITHIN_S = 60.0
+STEP_S = 900.0
 # Trainings until enough of the newest answers lie in blocks of their own.
 TRAININGS = 3
 

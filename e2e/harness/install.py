@@ -91,6 +91,14 @@ def name_the_engine() -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
 
 
+def offer_uv() -> None:
+    """vLLM's `/server_info` has uv list the packages, and is an error where none is found; a machine's own comes first."""
+    folder = str(TOOLS / "bin")
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if folder not in path:
+        os.environ["PATH"] = os.pathsep.join([*path, folder])
+
+
 def model(script: str) -> Path:
     """The model directory that a script of `models/` makes."""
     source = E2E / "models" / script
@@ -156,6 +164,7 @@ def engine() -> Path:
     """The environment that vLLM runs in."""
     tools()
     environment(ENGINE, REQUIREMENTS / "engine.txt", finish=name_the_engine)
+    offer_uv()
     return ENGINE
 
 

@@ -13,7 +13,7 @@ from harness.waiting import until
 
 COUNT = 32
 RELOADS = "gearshift_config_reloads_total"
-SEEN_WITHIN_S = 10.0
+SEEN_WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def test_reloads_lose_no_stream(
     assert aliases in restored
 
     def reload_five_times() -> None:
-        until("most streams run", lambda: fleet.running(TINY) > COUNT / 2, 30)
+        until("most streams run", lambda: fleet.running(TINY) > COUNT / 2, 120)
         for number in range(5):
             replace(gearshift, restored.replace(aliases, f"{aliases}, renamed-{number}"), "applied")
             assert number or fleet.running(TINY) > 0, "the streams were over before the first reload"
 
-    request = {"model": TINY, **long_answer(800)}
+    request = {"model": TINY, **long_answer(1500)}
     results = streams(gearshift.url, request, [fact(n) for n in range(COUNT)], meanwhile=reload_five_times)
     assert [result.error for result in results] == [None] * COUNT
     assert [result.finish for result in results] == ["length"] * COUNT

@@ -23,14 +23,14 @@ def test_streams_finish(fleet: Fleet, gearshift: Gearshift) -> None:
         (child,) = children
 
         def terminate() -> None:
-            until("all streams run", lambda: fleet.running(TINY) == COUNT, 30)
+            until("all streams run", lambda: fleet.running(TINY) == COUNT, 120)
             os.kill(leaving.pid, signal.SIGTERM)
-            until("new connections are refused", lambda: http.refuses(leaving.url), 5)
+            until("new connections are refused", lambda: http.refuses(leaving.url), 60)
             assert child.process.poll() is None, "it left while streams were open"
 
         request = {"model": TINY, **long_answer(1500)}
         results = streams(leaving.url, request, [fact(n) for n in range(COUNT)], meanwhile=terminate)
         assert [result.error for result in results] == [None] * COUNT
         assert [result.finish for result in results] == ["length"] * COUNT
-        until("it ends when the last stream has", lambda: child.process.poll() is not None, 10)
+        until("it ends when the last stream has", lambda: child.process.poll() is not None, 60)
         assert child.process.returncode == 0

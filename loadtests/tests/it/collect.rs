@@ -49,6 +49,12 @@ fn collect(folder: &Path, more: &[&str]) -> String {
     text
 }
 
+/// Mean time of a profile's requests over its repeats.
+fn mean(profile: &Value) -> f64 {
+    let repeats = profile["e2e_s"].as_array().unwrap();
+    repeats.iter().map(|mean| mean.as_f64().unwrap()).sum::<f64>() / repeats.len() as f64
+}
+
 fn changed(path: &Path) -> SystemTime {
     path.metadata().unwrap().modified().unwrap()
 }
@@ -65,8 +71,14 @@ fn what_is_measured_is_kept_reported_and_not_measured_again() {
     // Both profiles twice, and the reference twice more at the end: two workloads each.
     assert_eq!((&report["conditions"]["measurements"], &report["missing"]), (&12.into(), &0.into()));
     let shared = &report["contexts"][1]; // JSON has sorted them
-    assert_eq!((&shared["workload"], &shared["best"]["profile"]), (&"shared".into(), &"on".into()));
-    assert!(shared["best"]["over_reference"]["low"].as_f64().unwrap() > 1.0, "{shared}");
+    assert_eq!(shared["workload"], "shared");
+    // Which is the fastest this machine says; the report has to agree with what it measured.
+    let profiles = shared["profiles"].as_array().unwrap();
+    let fastest = profiles.iter().min_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap();
+    assert_eq!(shared["best"]["profile"], fastest["profile"], "{shared}");
+    let of = |name: &str| shared["best"]["over_reference"][name].as_f64().unwrap();
+    let (low, gain, high) = (of("low"), of("gain"), of("high"));
+    assert!(0.0 < low && low <= gain && gain <= high, "{shared}");
     assert!(shared["profiles"][1]["cached_share"].as_f64().unwrap() > 0.5);
     // Three texts: one of each list, and all of them in one.
     assert_eq!(report["agreement"][1]["alone"]["of"], 3);

@@ -260,15 +260,14 @@ impl Keeper {
     /// Waits until requests see what is active and what is on trial.
     async fn publish(&mut self) {
         let learners = Learners { active: self.active.clone(), shadow: self.trial.clone() };
-        let news = self.state.decides(&learners);
         let (done, seen) = oneshot::channel();
         // Nobody listens, or answers, only when the process ends.
-        let told = self.changes.send(Change { learners, done }).await.is_ok();
-        if news {
-            self.write_history().await;
-        }
-        if told {
+        if self.changes.send(Change { learners: learners.clone(), done }).await.is_ok() {
             let _ = seen.await;
+        }
+        // Operators are told what requests see.
+        if self.state.decides(&learners) {
+            self.write_history().await;
         }
     }
 

@@ -167,7 +167,8 @@ async fn an_idle_proxy_ends_at_once_and_leaves_its_ports() {
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.ended().await.code(), Some(0));
     for address in [clients, admin] {
-        std::net::TcpListener::bind(address).unwrap();
+        let refused = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     }
 }
 
@@ -197,8 +198,8 @@ fn a_wrong_configuration_is_told_and_nothing_starts() {
 
 #[test]
 fn a_port_that_is_taken_is_told() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let listener = std::net::TcpListener::bind(taken).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
     let backends = "backends: [{url: \"http://127.0.0.1:1\", model: stub}]\nmodels: {stub: {}}\n";
     for config in [
         format!("listen: \"{taken}\"\nadmin: {{address: \"127.0.0.1:0\"}}\n{backends}"),

@@ -112,6 +112,9 @@ async fn a_request_becomes_a_row_without_its_prompt() {
         (40.0, 16.0)
     );
     no_text_of(SECRET, &folder, batch);
+    // The file is there before it is counted.
+    let written = async || proxy.scrape().await.sum("gearshift_observations_written_total", &[]);
+    within("the count", async { while written().await < 2.0 {} }).await;
     let scrape = proxy.scrape().await;
     assert_eq!(scrape.sum("gearshift_observations_written_total", &[]), 2.0);
     assert_eq!(scrape.sum("gearshift_observations_lost_total", &[]), 0.0);
@@ -283,7 +286,7 @@ async fn a_store_that_takes_nothing_does_not_delay_the_end() {
 #[tokio::test]
 async fn what_is_not_sampled_is_no_row_but_part_of_the_workload() {
     let mut engine = Engine::start().await;
-    let mut proxy = Gearshift::start(yaml(&[&engine], "url: rows, sample: 0, half_life: 1m")).await;
+    let mut proxy = Gearshift::start(yaml(&[&engine], "url: rows, sample: 0, half_life: 1h")).await;
     proxy.fleet_ready().await;
     let long = "x".repeat(4000);
     for _ in 0..4 {
@@ -292,7 +295,7 @@ async fn what_is_not_sampled_is_no_row_but_part_of_the_workload() {
     let window = within("the workload", async {
         loop {
             let workload = proxy.operate("/workload").await.json();
-            assert_eq!(workload["half_life_s"], 60.0);
+            assert_eq!(workload["half_life_s"], 3600.0);
             let window = workload["models"]["stub"].clone();
             if window["requests"].as_f64().is_some_and(|requests| requests > 3.9) && window["seconds"] != 0.0
             {

@@ -78,7 +78,7 @@ async fn a_tls_handshake_that_stalls_is_cut() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let mut engine = Engine::start().await;
     let yaml =
-        Yaml::of(&[&engine]).listen(&listeners(&authority, folder.path())).with("timeouts: {header: 200ms}");
+        Yaml::of(&[&engine]).listen(&listeners(&authority, folder.path())).with("timeouts: {header: 2s}");
     let proxy = Gearshift::start(yaml).await;
     let mut stalled = crate::common::Raw::connect(proxy.address).await;
     stalled.write("\u{16}\u{3}\u{1}").await;

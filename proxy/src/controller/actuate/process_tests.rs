@@ -165,6 +165,7 @@ async fn the_next_gearshift_takes_an_engine_over_whatever_the_journal_says() {
     let first = desk(folder.path());
     let mut hand = ProcessHand::new(first.clone());
     assert_eq!(hand.ensure(&backend, "a").await, Ok(Supervised::Started));
+    eventually(|| written(settings(&backend).unwrap()).is_some()).await;
     let engine = first.entry(&id).engine.unwrap();
     let child = hand.child.take();
     drop((hand, first));
@@ -374,6 +375,7 @@ async fn an_engine_whose_start_could_not_be_written_down_is_taken_over() {
     fs::remove_file(&journal).unwrap();
     fs::create_dir(&journal).unwrap();
     assert!(hand.ensure(&backend, "a").await.unwrap_err().contains("journal cannot be written"));
+    eventually(|| written(settings(&backend).unwrap()).is_some()).await;
     let pid = i32::try_from(hand.child.as_ref().unwrap().id()).unwrap();
     assert!(hand.ensure(&backend, "a").await.unwrap_err().contains("journal cannot be written"));
     fs::remove_dir(&journal).unwrap();

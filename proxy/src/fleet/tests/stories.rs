@@ -50,7 +50,9 @@ async fn one_hanging_engine_delays_no_other_and_not_its_own_scrapes() {
     for path in ["/health", "/v1/models", "/version"] {
         hangs.say(path, Reply::Hang);
     }
-    let bench = Bench::new(config(&[backend("hangs", &hangs, ""), backend("well", &well, "")], ""));
+    let mut settings = config(&[backend("hangs", &hangs, ""), backend("well", &well, "")], "");
+    settings.fleet.health_timeout = Duration::from_millis(500);
+    let bench = Bench::new(settings);
     bench.sees("well", Ready).await;
     hangs.asked("/metrics", 20).await;
     well.asked("/metrics", 20).await;
@@ -64,7 +66,7 @@ async fn slow_health_is_no_outage_while_tokens_flow() {
     let engine = Engine::vllm().await;
     engine.say("/metrics", Reply::Each(|count| page(4, count, true)));
     let mut settings = config(&[backend("a", &engine, "")], "");
-    settings.fleet.health_timeout = Duration::from_millis(40);
+    settings.fleet.health_timeout = Duration::from_millis(400);
     let bench = Bench::new(settings);
     bench.sees("a", Ready).await;
     engine.say("/health", Reply::Hang);
@@ -145,11 +147,12 @@ async fn sleep_is_seen_without_metrics_in_dev_mode() {
 #[tokio::test]
 async fn health_200_while_hung_is_hung_until_it_drains() {
     let engine = Engine::vllm().await;
-    engine.say("/metrics", ok(page(3, 500, true)));
+    engine.say("/metrics", ok(page(0, 500, true)));
     let mut settings = config(&[backend("a", &engine, "")], "");
     settings.fleet.hang_after = Duration::from_millis(100);
     let bench = Bench::new(settings);
     bench.sees("a", Ready).await;
+    engine.say("/metrics", ok(page(3, 500, true)));
     bench.sees("a", Hung).await;
     engine.say("/metrics", ok(page(0, 500, true)));
     bench.sees("a", Probation).await;

@@ -146,6 +146,8 @@ impl Engine {
         // The listener is closed when the task has ended.
         let _ = (&mut self.accepting).await;
         self.hang_up();
+        // A process that another test is just starting has a copy of the listener for a moment.
+        while TcpStream::connect(self.address).await.is_ok() {}
     }
 }
 

@@ -1,7 +1,10 @@
 //! Gearshift, or the engine, is killed at every step of a switch. Afterwards there is one engine, its profile is known,
 //! and requests flow.
 
-use super::{house::House, linux};
+use super::{
+    house::{House, patiently},
+    linux,
+};
 
 /// Kills Gearshift at a step: the next one goes on, and the switch is done.
 async fn gearshift_dies_while(step: &str) {
@@ -29,14 +32,17 @@ async fn the_engine_dies_while(step: &str, outcome: &str) {
         "slow_start" => House::open_at_length("keep").await,
         _ => House::open("keep").await,
     };
+    let before = house.journal()["engine"]["pid"].clone();
     assert_eq!(house.shift("caching").await.status, 200);
     house.comes_to(step).await;
-    // At starting, the journal has the step before it has the engine.
-    let before = house.journal()["engine"]["pid"].clone();
     if step == "starting" {
-        while house.journal()["engine"]["pid"] == before {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        // The journal has the step before it has the engine.
+        patiently("the new engine", async {
+            while house.journal()["engine"]["pid"] == before || house.journal()["engine"]["pid"].is_null() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        })
+        .await;
     }
     house.kill_engine();
     let last = house.ends().await;

@@ -32,7 +32,7 @@ const FOLDER: &str = "GEARSHIFT_TEST_FAKE_ENGINE";
 /// The knob that makes it end as soon as it starts.
 const BROKEN: &str = "--max-num-seqs=13";
 /// How long it is slow for.
-pub(crate) const SLOW: Duration = Duration::from_millis(300);
+pub(crate) const SLOW: Duration = Duration::from_millis(600);
 /// A file of its folder: how long it takes until it listens, milliseconds.
 pub(crate) const START_MS: &str = "start-ms";
 /// A file of its folder: it publishes no metrics.

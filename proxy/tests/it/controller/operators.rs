@@ -57,6 +57,7 @@ async fn the_last_one_that_serves_is_shifted_only_by_force() {
             if let Ok(listener) = std::net::TcpListener::bind(&address) {
                 return listener;
             }
+            tokio::task::yield_now().await;
         }
     })
     .await;

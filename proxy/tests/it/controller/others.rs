@@ -130,7 +130,7 @@ async fn no_sibling_wakes_beside_one_that_does_not_say_whether_it_sleeps() {
     let (one, other) = (plain.beside().await, caching.beside().await);
     let proxy = Gearshift::start(config(&format!(
         "  - {{name: left, url: 'http://{one}', model: {MODEL}, profile: plain, profiles: [plain, caching], \
-         actuator: {{sleep: {{siblings: {{caching: 'http://{other}'}}, timeout: 300ms}}}}}}\n"
+         actuator: {{sleep: {{siblings: {{caching: 'http://{other}'}}, timeout: 2s}}}}}}\n"
     )))
     .await;
     within("the sibling to sleep from the start", async {

@@ -52,7 +52,7 @@ async fn a_switch_loses_no_request() {
     let clients = clients(&house, &stop);
     let answer = house.shift("caching").await;
     assert_eq!(answer.json(), json!({"backend": "left", "from": "plain", "to": "caching"}));
-    house.comes_to("stopping").await;
+    house.comes_as_far_as(false, "stopping").await;
     assert!(long.iter().all(JoinHandle::is_finished), "it drains before it stops");
     let last = house.ends().await;
     sleep(Duration::from_millis(300)).await;

@@ -45,7 +45,7 @@ async fn failed_attempts_are_seen_at_their_backends_and_errors_at_their_route_an
 #[tokio::test]
 async fn a_backend_that_answers_too_late_does_not_look_perfect() {
     let mut engine = Engine::start().await;
-    let proxy = Gearshift::start(Yaml::of(&[&engine]).with("timeouts: {response_head: 200ms}")).await;
+    let proxy = Gearshift::start(Yaml::of(&[&engine]).with("timeouts: {response_head: 2s}")).await;
     for late in [false, true, false] {
         let (answer, ()) = tokio::join!(proxy.post(CHAT, QUESTION), async {
             let mut exchange = engine.next().await;

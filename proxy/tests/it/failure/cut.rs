@@ -180,7 +180,7 @@ async fn an_answer_in_one_piece_that_is_cut_is_a_broken_connection() {
 
 #[tokio::test]
 async fn a_stream_that_stalls_ends_in_an_error_event() {
-    let (mut engine, proxy) = ground("timeouts: {response_idle: 200ms}").await;
+    let (mut engine, proxy) = ground("timeouts: {response_idle: 2s}").await;
     for path in [CHAT, MESSAGES] {
         let (open, stream) = begin(&mut engine, &proxy, path).await;
         stream.send("event: x\ndata: {}\n\n").await;

@@ -78,7 +78,7 @@ async fn a_backend_that_says_it_is_dead_gets_nothing_until_it_is_back() {
 /// `/health` is 200 all the time; that no token flows is what tells.
 #[tokio::test]
 async fn a_backend_that_takes_requests_and_makes_nothing_of_them_is_passed_over() {
-    let fast = "fleet: {health_interval: 50ms, scrape_interval: 50ms, hang_after: 1s}";
+    let fast = "fleet: {health_interval: 50ms, scrape_interval: 50ms, hang_after: 5s}";
     let mut pair = Pair::with(|yaml| yaml.with(fast)).await;
     let held = pair.occupy().await;
     pair.proxy.logged("\"to\":\"hung\"").await;

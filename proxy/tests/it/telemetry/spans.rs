@@ -214,16 +214,16 @@ async fn without_a_collector_trace_context_passes_as_it_comes() {
 async fn a_dead_collector_slows_no_request_and_its_spans_are_counted() {
     let mut engine = Engine::start().await;
     let (hanging, mut gone) = (Collector::start().await, Collector::start().await);
-    let gone_settings = gone.settings(", timeout: 200ms");
+    let gone_settings = gone.settings(", timeout: 2s");
     gone.engine.die().await;
-    for settings in [hanging.settings(", timeout: 200ms"), gone_settings] {
+    for settings in [hanging.settings(", timeout: 2s"), gone_settings] {
         let proxy = Gearshift::start(known(&[&engine], &settings)).await;
         let began = tokio::time::Instant::now();
         for _ in 0..50 {
             pass(&proxy, &mut engine, post(CHAT, question("stub", false))).await;
         }
         let took = began.elapsed();
-        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+        assert!(took < std::time::Duration::from_mins(1), "{took:?}");
         let failed = async || {
             let spans = proxy.scrape().await;
             spans.sum("gearshift_trace_spans_total", &["result=\"failed\""]) > 0.0
