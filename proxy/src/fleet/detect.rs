@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gearshift_config::{Knobs, Quantization, Speculative};
 use gearshift_selector::Software;
+use http::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use self::served::RawModels;
@@ -48,10 +49,33 @@ impl Detected {
         self.version.as_deref().map_or_else(Software::default, Software::vllm)
     }
 
+    /// Takes over from what the same engine said `before` what it would not say now.
+    pub(super) fn keep(&mut self, before: &Self, unsaid: &Unsaid) {
+        if unsaid.version.is_some() {
+            self.version.clone_from(&before.version);
+        }
+        if unsaid.server_info.is_some() {
+            let said = std::mem::replace(&mut self.knobs, before.knobs.clone());
+            self.server_info = before.server_info;
+            self.knobs.max_model_len = said.max_model_len;
+            self.knobs.prefix_caching = said.prefix_caching.or(self.knobs.prefix_caching);
+            self.knobs.kv_cache_dtype = said.kv_cache_dtype.or(self.knobs.kv_cache_dtype);
+            self.knobs.gpu_memory_utilization =
+                said.gpu_memory_utilization.or(self.knobs.gpu_memory_utilization);
+        }
+    }
+
     /// The names of models, without LoRA adapters.
     pub fn models(&self) -> impl Iterator<Item = &Served> {
         self.served.iter().filter(|served| served.parent.is_none())
     }
+}
+
+/// Why it did not answer questions that it need not answer. One that is closed is no failure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Unsaid {
+    pub(super) version: Option<String>,
+    pub(super) server_info: Option<String>,
 }
 
 /// Why an engine could not be asked.
@@ -60,7 +84,7 @@ pub(super) enum DetectError {
     #[error("/v1/models: {0}")]
     Probe(#[from] ProbeError),
     #[error("/v1/models answers {0}; a backend with a key needs `api_key`")]
-    Status(http::StatusCode),
+    Status(StatusCode),
     #[error("/v1/models does not answer with a list of models: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -72,16 +96,18 @@ pub(super) async fn detect(
     target: &Target,
     timeout: Duration,
     cache: Option<&CacheConfig>,
-) -> Result<Detected, DetectError> {
+) -> Result<(Detected, Unsaid), DetectError> {
     let models = probe.get(target, "/v1/models", timeout, JSON_LIMIT).await?;
     if !models.status.is_success() {
         return Err(DetectError::Status(models.status));
     }
     let models: RawModels = serde_json::from_slice(&models.body)?;
-    let version: Option<RawVersion> = optional(probe, target, "/version", timeout).await;
-    let info: Option<RawServerInfo> =
+    let version: Result<Option<RawVersion>, _> = optional(probe, target, "/version", timeout).await;
+    let info: Result<Option<RawServerInfo>, _> =
         optional(probe, target, "/server_info?config_format=json", timeout).await;
-    Ok(assemble(models, version, info, cache))
+    let unsaid =
+        Unsaid { version: version.as_ref().err().cloned(), server_info: info.as_ref().err().cloned() };
+    Ok((assemble(models, version.ok().flatten(), info.ok().flatten(), cache), unsaid))
 }
 
 /// Whether an engine in dev mode says that it sleeps.
@@ -90,20 +116,23 @@ pub(super) async fn is_sleeping(probe: &mut Probe, target: &Target, timeout: Dur
     struct Raw {
         is_sleeping: bool,
     }
-    optional(probe, target, "/is_sleeping", timeout).await.map(|raw: Raw| raw.is_sleeping)
+    let said: Result<Option<Raw>, _> = optional(probe, target, "/is_sleeping", timeout).await;
+    Some(said.ok()??.is_sleeping)
 }
 
+/// `None` where the engine has no such endpoint, or says there what nobody understands; an error where it has one, and fails.
 async fn optional<T: DeserializeOwned>(
     probe: &mut Probe,
     target: &Target,
     path: &str,
     timeout: Duration,
-) -> Option<T> {
-    let answer = probe.get(target, path, timeout, JSON_LIMIT).await.ok()?;
-    if !answer.status.is_success() {
-        return None;
+) -> Result<Option<T>, String> {
+    let answer = probe.get(target, path, timeout, JSON_LIMIT).await.map_err(|error| error.to_string())?;
+    if answer.status.is_server_error() && answer.status != StatusCode::NOT_IMPLEMENTED {
+        return Err(format!("answers {}", answer.status));
     }
-    serde_json::from_slice(&answer.body).ok()
+    let body = answer.status.is_success().then_some(&answer.body);
+    Ok(body.and_then(|body| serde_json::from_slice(body).ok()))
 }
 
 fn assemble(

@@ -9,6 +9,7 @@
 //! stays. Health checks never touch the ledger of requests in flight. A reload keeps the state, the health and all
 //! that was learned of a backend that stays the same engine.
 
+mod ask;
 mod condition;
 mod detect;
 mod engines;

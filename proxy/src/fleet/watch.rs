@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    ask::{self, Detection},
     condition::{Change, Check, Condition},
-    detect::{DetectError, Detected, LONGEST_NAME, MOST_NAMES, detect, is_sleeping},
+    detect::{DetectError, Detected, LONGEST_NAME, MOST_NAMES, Unsaid},
     engines::{Group, Seen},
     hang::{EngineWork, Own},
     member::{Failure, Member, PrefixCache, Report, ScrapeResult, availability_name},
@@ -22,11 +23,6 @@ use super::{
     scrape::{CacheConfig, Scrape},
 };
 use crate::clock;
-
-/// Bytes of a `/health` answer read at most.
-const HEALTH_LIMIT: usize = 64 << 10;
-/// Bytes of a metrics page read at most; vLLM's is 60 kB, more with many adapters.
-const METRICS_LIMIT: usize = 4 << 20;
 
 /// Of the names that an engine serves, so many are logged.
 const NAMED: usize = 8;
@@ -60,6 +56,8 @@ struct Watcher {
     scraped_once: bool,
     /// Something happened after which the engine may be another.
     detect_again: bool,
+    /// It may still be: nothing of what was said before is taken over.
+    another: bool,
     last_error: Option<Failure>,
 }
 
@@ -76,6 +74,7 @@ impl Watcher {
             no_metrics: false,
             scraped_once: false,
             detect_again: false,
+            another: true,
             last_error: None,
         }
     }
@@ -83,27 +82,28 @@ impl Watcher {
     async fn run(mut self, tasks: &TaskTracker) {
         let member = self.member.clone();
         let probe = || Probe::new(tasks.clone());
-        let mut health = pin!(check_health(&member, probe(), Duration::ZERO));
-        let mut scrape = pin!(scrape(&member, probe(), Duration::ZERO));
-        let mut detection = pin!(detection(&member, probe(), None, self.delay(Probed::Engine)));
+        let mut health = pin!(ask::check_health(&member, probe(), Duration::ZERO));
+        let mut scrape = pin!(ask::scrape(&member, probe(), Duration::ZERO));
+        let mut detection = pin!(ask::detection(&member, probe(), None, self.delay(Probed::Engine)));
         loop {
             tokio::select! {
                 (probe, answer) = &mut health => {
                     self.checked(&answer);
-                    health.set(check_health(&member, probe, self.delay(Probed::Health)));
+                    health.set(ask::check_health(&member, probe, self.delay(Probed::Health)));
                 }
                 (probe, answer) = &mut scrape => {
                     self.scraped(answer);
-                    scrape.set(self::scrape(&member, probe, self.delay(Probed::Metrics)));
+                    scrape.set(ask::scrape(&member, probe, self.delay(Probed::Metrics)));
                 }
                 (probe, answer) = &mut detection => {
                     self.detected(answer);
-                    detection.set(self::detection(&member, probe, self.cache(), self.delay(Probed::Engine)));
+                    detection.set(ask::detection(&member, probe, self.cache(), self.delay(Probed::Engine)));
                 }
             }
             self.conclude();
             if std::mem::take(&mut self.detect_again) {
-                detection.set(self::detection(&member, probe(), self.cache(), Duration::ZERO));
+                self.another = true;
+                detection.set(ask::detection(&member, probe(), self.cache(), Duration::ZERO));
             }
         }
     }
@@ -227,7 +227,7 @@ impl Watcher {
 
     fn detected(&mut self, answer: Result<Detection, DetectError>) {
         self.member.counters.detected(answer.is_ok());
-        let Detection { detected, asleep } = match answer {
+        let Detection { mut detected, unsaid, asleep } = match answer {
             Ok(detection) => detection,
             // What it last said stands until it says something else.
             Err(error) => return self.failed(error.to_string()),
@@ -236,6 +236,12 @@ impl Watcher {
             self.condition.sleeping(clock::now(), asleep);
         }
         let before = self.member.detected();
+        let another = std::mem::replace(&mut self.another, false);
+        let same = before.as_deref().filter(|_| !another);
+        self.unsaid(&unsaid, same);
+        if let Some(before) = same {
+            detected.keep(before, &unsaid);
+        }
         if before.as_deref() != Some(&detected) {
             let first = detected.served.iter().take(NAMED).map(|served| &*served.id);
             tracing::info!(
@@ -252,6 +258,22 @@ impl Watcher {
             self.member.state().set_kv_tokens(detected.kv_tokens);
             self.member.set_detected(detected);
             self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// A busy engine may fail to answer for once; one that never answered is told of.
+    fn unsaid(&mut self, unsaid: &Unsaid, before: Option<&Detected>) {
+        if let Some(problem) = &unsaid.server_info {
+            if before.is_none() {
+                tracing::warn!(
+                    backend = %self.member.id(), problem, "the engine fails to say how it is set up (/server_info): \
+                     its knobs are taken for what is declared, but for those on its metrics page"
+                );
+            }
+            self.failed(format!("/server_info: {problem}"));
+        }
+        if let Some(problem) = &unsaid.version {
+            self.failed(format!("/version: {problem}"));
         }
     }
 
@@ -334,50 +356,4 @@ enum Probed {
     Health,
     Metrics,
     Engine,
-}
-
-async fn check_health(
-    member: &Member,
-    mut probe: Probe,
-    delay: Duration,
-) -> (Probe, Result<Answer, ProbeError>) {
-    member.until_next_check(delay).await;
-    let assignment = member.assignment();
-    let timeout = assignment.settings.health_timeout;
-    let answer = probe.get(&assignment.target, "/health", timeout, HEALTH_LIMIT).await;
-    (probe, answer)
-}
-
-async fn scrape(member: &Member, mut probe: Probe, delay: Duration) -> (Probe, Result<Answer, ProbeError>) {
-    tokio::time::sleep(delay).await;
-    let assignment = member.assignment();
-    let timeout = assignment.settings.health_timeout;
-    let answer = probe.get(&assignment.target, "/metrics", timeout, METRICS_LIMIT).await;
-    (probe, answer)
-}
-
-struct Detection {
-    detected: Detected,
-    asleep: Option<bool>,
-}
-
-async fn detection(
-    member: &Member,
-    mut probe: Probe,
-    cache: Option<CacheConfig>,
-    delay: Duration,
-) -> (Probe, Result<Detection, DetectError>) {
-    tokio::time::sleep(delay).await;
-    let assignment = member.assignment();
-    let (target, timeout) = (&assignment.target, assignment.settings.health_timeout);
-    let answer = match detect(&mut probe, target, timeout, cache.as_ref()).await {
-        Ok(detected) => {
-            // Dev mode opens both; an engine run without statistics tells of its sleep only here.
-            let asleep =
-                if detected.server_info { is_sleeping(&mut probe, target, timeout).await } else { None };
-            Ok(Detection { detected, asleep })
-        }
-        Err(error) => Err(error),
-    };
-    (probe, answer)
 }

@@ -261,6 +261,42 @@ async fn an_answer_that_makes_no_sense_leaves_what_was_known() {
     bench.sees("a", Ready).await;
 }
 
+/// As on a busy engine, or where a program that vLLM runs for `/server_info` is not there for once.
+#[tokio::test]
+async fn a_question_that_fails_leaves_what_was_known_of_the_same_engine() {
+    let engine = Engine::vllm().await;
+    let bench = Bench::watching(&engine);
+    let before = bench.detects("a", |detected| detected.server_info && detected.kv_tokens.is_some()).await;
+    assert!(before.version.is_some());
+    for reply in [Reply::Page(500, String::new()), Reply::Page(503, String::new()), Reply::Cut("{".into())] {
+        for path in ["/version", "/server_info"] {
+            engine.say(path, reply.clone());
+        }
+        engine.asked("/server_info", 2).await;
+        assert_eq!(bench.member("a").detected(), Some(before.clone()));
+    }
+    // Its models are its models; and what stands there after an outage may be another engine.
+    engine.say("/v1/models", models(&["other"]));
+    let renamed = bench.detects("a", |detected| detected.serves("other")).await;
+    assert_eq!((renamed.knobs.max_num_seqs, &renamed.version), (before.knobs.max_num_seqs, &before.version));
+    engine.say("/health", Reply::Page(503, String::new()));
+    bench.sees("a", Availability::Down).await;
+    engine.say("/health", Reply::Page(200, String::new()));
+    let another = bench.detects("a", |detected| !detected.server_info).await;
+    assert_eq!((another.knobs.max_num_seqs, &another.version), (None, &None));
+    assert_eq!(another.knobs.prefix_caching, Some(true), "its metrics page tells");
+}
+
+#[tokio::test]
+async fn what_an_engine_closes_is_not_known_any_more() {
+    let engine = Engine::vllm().await;
+    let bench = Bench::watching(&engine);
+    bench.detects("a", |detected| detected.server_info).await;
+    engine.say("/server_info", Reply::Page(404, String::new()));
+    let closed = bench.detects("a", |detected| !detected.server_info).await;
+    assert_eq!(closed.knobs.max_num_seqs, None);
+}
+
 #[tokio::test]
 async fn a_reload_keeps_what_stays_starts_what_is_new_and_lets_go_of_what_left() {
     let (stays, leaves, comes) = (Engine::vllm().await, Engine::vllm().await, Engine::vllm().await);
