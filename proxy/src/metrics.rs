@@ -2,6 +2,7 @@
 
 mod attempts;
 mod bundles;
+mod children;
 mod controller;
 mod decisions;
 mod errors;

@@ -39,8 +39,7 @@ pub(super) struct Turn {
 impl Turn {
     /// Whether it says the same, whenever.
     fn is_same(&self, other: &Self) -> bool {
-        let said = |turn: &Self| (turn.bundle.clone(), turn.created.clone(), turn.started);
-        said(self) == said(other)
+        (&self.bundle, &self.created, self.started) == (&other.bundle, &other.created, other.started)
     }
 }
 

@@ -36,10 +36,12 @@ impl From<BundleError> for Refusal {
             error,
             BundleError::Read { .. } | BundleError::Manifest { .. } | BundleError::Hash { .. }
         );
-        let lasts = match matches!(error, BundleError::TooSlow { .. }) {
-            true => Lasts::ForAWhile,
-            false if copying => Lasts::UntilCopied,
-            false => Lasts::ForGood,
+        let lasts = if copying {
+            Lasts::UntilCopied
+        } else if matches!(error, BundleError::TooSlow { .. }) {
+            Lasts::ForAWhile
+        } else {
+            Lasts::ForGood
         };
         Self { reason: error.to_string(), lasts }
     }

@@ -76,14 +76,7 @@ impl Thinker {
             planner.remember(&BackendId::new(backend.as_str()), moment_of(entry.since));
         }
         for record in &book.history {
-            let (backend, at) = (BackendId::new(record.backend.as_str()), moment_of(record.ended()));
-            if record.planned {
-                let shift = (&ProfileId::new(record.from.as_str()), &ProfileId::new(record.to.as_str()));
-                let (took, ok) = (Duration::from_secs(record.seconds), record.outcome == Outcome::Done);
-                planner.recall(&backend, shift, took, ok, at);
-            } else {
-                planner.remember(&backend, at);
-            }
+            tell(&mut planner, &Ended::from(record), moment_of(record.ended()));
         }
         for (backend, entry) in &book.backends {
             planner.set_patience(&BackendId::new(backend.as_str()), entry.patience);
@@ -167,14 +160,7 @@ impl Thinker {
 
     /// What became of an order.
     pub(super) fn ended(&mut self, ended: &Ended, desk: &Desk) {
-        let Ended { backend, shift: (from, to), .. } = ended;
-        if ended.planned {
-            let ok = ended.outcome == Outcome::Done;
-            self.planner.recall(backend, (from, to), ended.took, ok, clock::now());
-        } else {
-            // An operator's: it is not undone before its time.
-            self.planner.remember(backend, clock::now());
-        }
+        tell(&mut self.planner, ended, clock::now());
         self.write_down(desk);
     }
 
@@ -239,6 +225,17 @@ impl Thinker {
             round_trip_s: member.state().round_trip_s(),
             switch_s: switch_seconds(written, book),
         })
+    }
+}
+
+/// Tells the planner of a switch that ended then.
+fn tell(planner: &mut Planner, ended: &Ended, at: Moment) {
+    let Ended { backend, shift: (from, to), planned, outcome, took } = ended;
+    if *planned {
+        planner.recall(backend, (from, to), *took, *outcome == Outcome::Done, at);
+    } else {
+        // An operator's: it is not undone before its time.
+        planner.remember(backend, at);
     }
 }
 

@@ -57,6 +57,18 @@ pub(super) struct Ended {
     pub(super) took: Duration,
 }
 
+impl From<&Record> for Ended {
+    fn from(record: &Record) -> Self {
+        Self {
+            backend: BackendId::new(record.backend.as_str()),
+            shift: (ProfileId::new(record.from.as_str()), ProfileId::new(record.to.as_str())),
+            planned: record.planned,
+            outcome: record.outcome,
+            took: Duration::from_secs(record.seconds),
+        }
+    }
+}
+
 /// Looks after one backend.
 pub(super) struct Shifter {
     pub(super) id: BackendId,

@@ -55,13 +55,10 @@ impl Detected {
             self.version.clone_from(&before.version);
         }
         if unsaid.server_info.is_some() {
-            let said = std::mem::replace(&mut self.knobs, before.knobs.clone());
             self.server_info = before.server_info;
-            self.knobs.max_model_len = said.max_model_len;
-            self.knobs.prefix_caching = said.prefix_caching.or(self.knobs.prefix_caching);
-            self.knobs.kv_cache_dtype = said.kv_cache_dtype.or(self.knobs.kv_cache_dtype);
-            self.knobs.gpu_memory_utilization =
-                said.gpu_memory_utilization.or(self.knobs.gpu_memory_utilization);
+            // That it still tells by its list of models: no length there is none.
+            let max_model_len = self.knobs.max_model_len;
+            self.knobs = Knobs { max_model_len, ..self.knobs.or(&before.knobs) };
         }
     }
 

@@ -1,16 +1,13 @@
 //! Attempts at a backend that gave no response the client saw.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use prometheus::{IntCounter, Registry};
 
-use super::{family, text};
+use super::{children::Children, family, text};
 
 /// What became of an attempt that gave nothing to relay; a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +47,10 @@ impl Failed {
 /// The family by route, model and backend, and that of further attempts.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    children: Children,
+    /// They write themselves onto the page, as the [histograms](super::histograms) do, and for the same reason.
+    children: Children<FailedAttempts>,
     retries: [IntCounter; Failed::RETRIED],
 }
-
-/// By their labels as written. They write themselves onto the page, as the [histograms](super::histograms) do, and for the same reason.
-#[expect(
-    clippy::disallowed_types,
-    reason = "taken where a route's first request goes to a backend, where a backend leaves, and for each scrape: to copy pointers"
-)]
-type Children = std::sync::Mutex<BTreeMap<Box<str>, Arc<FailedAttempts>>>;
 
 /// Counters of one route, model and backend, in the order of [`Failed::ALL`].
 #[derive(Debug, Default)]
@@ -69,14 +60,6 @@ impl FailedAttempts {
     pub(super) fn count(&self, what: Failed) {
         self.0[what as usize].fetch_add(1, Relaxed);
     }
-}
-
-fn labels(route: &str, model: &str, backend: &str) -> Box<str> {
-    let mut labels = String::new();
-    for (name, value) in [("route", route), ("model", model), ("backend", backend)] {
-        text::label(&mut labels, name, value);
-    }
-    labels.into()
 }
 
 impl Attempts {
@@ -91,7 +74,7 @@ impl Attempts {
             &["reason"],
         )?;
         Ok(Self {
-            children: Children::default(),
+            children: Children::new(&["route", "model", "backend"]),
             retries: std::array::from_fn(|at| retries.with_label_values(&[Failed::ALL[at].as_str()])),
         })
     }
@@ -103,19 +86,17 @@ impl Attempts {
 
     /// The counters of these, made where there are none.
     pub(super) fn child(&self, route: &str, model: &str, backend: &str) -> Arc<FailedAttempts> {
-        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.entry(labels(route, model, backend)).or_default().clone()
+        self.children.child(&[route, model, backend], FailedAttempts::default)
     }
 
     /// Removes the counters of one route, model and backend; absent ones are what is wanted.
     pub(super) fn forget(&self, route: &str, model: &str, backend: &str) {
-        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.remove(&labels(route, model, backend));
+        self.children.remove(&[route, model, backend]);
     }
 
     /// Writes the family onto a page; nothing where it has no child.
     pub(super) fn write(&self, page: &mut String) {
-        let children = self.children.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let children = self.children.all();
         text::family(page, Self::NAME, Self::HELP, "counter", |page| {
             for (labels, child) in &children {
                 for (reason, count) in Failed::ALL.into_iter().zip(&child.0) {

@@ -3,21 +3,16 @@
 //! The crate's own are read into a tree of strings for every scrape, a dozen allocations for each child and one for each bucket's
 //! line. These keep each child's labels as they are written, and write straight onto the page (`benches/scrape.rs`).
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::text;
+use super::{children::Children, text};
 
 /// Counts of what was observed, by upper bounds.
 #[derive(Debug)]
 pub(super) struct Histogram {
-    /// The labels, as they are written.
-    labels: Box<str>,
     bounds: &'static [f64],
     /// One for each bound, and one for what is above all of them; not cumulative.
     counts: Box<[AtomicU64]>,
@@ -26,9 +21,9 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    fn new(labels: Box<str>, bounds: &'static [f64]) -> Self {
+    fn new(bounds: &'static [f64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self { labels, bounds, counts, sum: AtomicU64::new(0.0_f64.to_bits()) }
+        Self { bounds, counts, sum: AtomicU64::new(0.0_f64.to_bits()) }
     }
 
     /// Counts a value; what is no number is none.
@@ -48,19 +43,11 @@ impl Histogram {
 pub(super) struct Histograms {
     name: &'static str,
     help: &'static str,
-    labels: &'static [&'static str],
     bounds: &'static [f64],
     /// Each bound's label, with the end of the series.
     written_bounds: Vec<String>,
-    children: Children,
+    children: Children<Histogram>,
 }
-
-/// By their labels as written, so that pages are in order.
-#[expect(
-    clippy::disallowed_types,
-    reason = "taken where a route's first request goes to a backend, where a backend leaves, and for each scrape: to copy pointers"
-)]
-type Children = std::sync::Mutex<BTreeMap<Box<str>, Arc<Histogram>>>;
 
 impl Histograms {
     pub(super) fn new(
@@ -71,44 +58,30 @@ impl Histograms {
     ) -> Self {
         let written = bounds.iter().map(|bound| format!(",le=\"{bound}\"}} "));
         let written_bounds = written.chain([",le=\"+Inf\"} ".to_owned()]).collect();
-        Self { name, help, labels, bounds, written_bounds, children: Children::default() }
-    }
-
-    fn written(&self, values: &[&str]) -> Box<str> {
-        let mut labels = String::new();
-        self.labels.iter().zip(values).for_each(|(name, value)| text::label(&mut labels, name, value));
-        labels.into()
+        Self { name, help, bounds, written_bounds, children: Children::new(labels) }
     }
 
     /// The child of these values, made where there is none.
     pub(super) fn child(&self, values: &[&str]) -> Arc<Histogram> {
-        let labels = self.written(values);
-        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Arc::new(Histogram::new(labels.clone(), self.bounds));
-        children.entry(labels.clone()).or_insert_with(fresh).clone()
+        self.children.child(values, || Histogram::new(self.bounds))
     }
 
     /// Forgets a child; an absent one is what is wanted.
     pub(super) fn remove(&self, values: &[&str]) {
-        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.remove(&self.written(values));
-    }
-
-    fn all(&self) -> Vec<Arc<Histogram>> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.children.remove(values);
     }
 
     /// Writes the family onto a page; nothing where it has no child.
     pub(super) fn write(&self, page: &mut String) {
-        let children = self.all();
+        let children = self.children.all();
         if children.is_empty() {
             return;
         }
         text::head(page, self.name, self.help, "histogram");
         let mut series = String::new();
-        for child in &children {
+        for (labels, child) in &children {
             series.clear();
-            series.extend([self.name, "_bucket{", &child.labels]);
+            series.extend([self.name, "_bucket{", labels]);
             let mut count = 0;
             for (bound, bucket) in self.written_bounds.iter().zip(&child.counts) {
                 count += bucket.load(Relaxed);
@@ -116,9 +89,9 @@ impl Histograms {
                 page.push_str(bound);
                 text::count(page, count);
             }
-            page.extend([self.name, "_sum{", &child.labels, "} "]);
+            page.extend([self.name, "_sum{", labels, "} "]);
             text::number(page, f64::from_bits(child.sum.load(Relaxed)));
-            page.extend([self.name, "_count{", &child.labels, "} "]);
+            page.extend([self.name, "_count{", labels, "} "]);
             text::count(page, count);
         }
     }

@@ -47,6 +47,13 @@ fn desk_of(folder: &Path, roster: Roster) -> Desk {
     Desk::new(journal, changes, roster, metrics.controller, Board::new())
 }
 
+/// A hand, and the `nvidia-smi` that it asks.
+fn watched(folder: &Path, desk: &Desk) -> (ProcessHand, FakeSmi) {
+    let (mut hand, fake) = (ProcessHand::new(desk.clone()), FakeSmi::new(folder));
+    hand.smi = fake.smi(true);
+    (hand, fake)
+}
+
 fn into(profile: &str) -> Switch {
     Switch {
         id: "1".into(),
@@ -217,9 +224,7 @@ async fn no_engine_starts_over_what_another_left() {
     let folder = tempfile::tempdir().unwrap();
     let backend = backend_with(folder.path(), "exec sleep 100", free_port(), "show_last_words: false");
     let desk = desk(folder.path());
-    let mut hand = ProcessHand::new(desk.clone());
-    let fake = FakeSmi::new(folder.path());
-    hand.smi = fake.smi(true);
+    let (mut hand, fake) = watched(folder.path(), &desk);
     // A neighbour's, for all of the test.
     fake.lists("1");
     assert_eq!(hand.ensure(&backend, "a").await, Ok(Supervised::Started));
@@ -255,9 +260,7 @@ async fn an_engine_that_died_by_itself_is_waited_for_too() {
     let folder = tempfile::tempdir().unwrap();
     let backend = backend_with(folder.path(), "exec sleep 100", free_port(), "show_last_words: false");
     let desk = desk(folder.path());
-    let mut hand = ProcessHand::new(desk.clone());
-    let fake = FakeSmi::new(folder.path());
-    hand.smi = fake.smi(true);
+    let (mut hand, fake) = watched(folder.path(), &desk);
     fake.lists("");
     assert_eq!(hand.ensure(&backend, "a").await, Ok(Supervised::Started));
     let worker = Engine { pid: i32::MAX, started: 1 };
@@ -337,9 +340,7 @@ async fn no_engine_starts_where_the_step_before_failed() {
     let script = "(sleep 100) & exit 3";
     let backend = backend_with(folder.path(), script, free_port(), "show_last_words: false");
     let desk = desk(folder.path());
-    let mut hand = ProcessHand::new(desk.clone());
-    let fake = FakeSmi::new(folder.path());
-    hand.smi = fake.smi(true);
+    let (mut hand, fake) = watched(folder.path(), &desk);
     hand.start(&backend, &into("a")).await.unwrap();
     let engine = desk.entry(&backend.id).engine.unwrap();
     eventually(|| !is_alive(engine) && left(engine).len() == 1).await;

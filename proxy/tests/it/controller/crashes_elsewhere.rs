@@ -121,12 +121,7 @@ async fn siblings(slow_start: &str) -> (Lodge, Arc<Fake>, Arc<Fake>) {
         &format!("url: 'http://{one}', actuator: {{sleep: {{siblings: {{caching: 'http://{other}'}}}}}}"),
     )
     .await;
-    patiently("the sibling to sleep", async {
-        while !caching.asleep.load(SeqCst) {
-            sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    patiently("the sibling to sleep", caching.sleeps()).await;
     plain.slow.store(true, SeqCst);
     caching.slow.store(true, SeqCst);
     (lodge, plain, caching)

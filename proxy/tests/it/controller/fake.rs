@@ -136,6 +136,13 @@ impl Fake {
         address
     }
 
+    /// Until it sleeps.
+    pub(crate) async fn sleeps(&self) {
+        while !self.asleep.load(SeqCst) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn serve(self: &Arc<Self>, listener: TcpListener) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

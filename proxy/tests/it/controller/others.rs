@@ -54,12 +54,7 @@ async fn one_sibling_wakes_as_the_other_falls_asleep() {
          actuator: {{sleep: {{siblings: {{caching: 'http://{other}'}}}}}}}}\n"
     )))
     .await;
-    within("the sibling to sleep from the start", async {
-        while !caching.asleep.load(SeqCst) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    within("the sibling to sleep from the start", caching.sleeps()).await;
     proxy.fleet_ready().await;
     assert_eq!(proxy.post(CHAT, QUESTION).await.status, 200);
     for (profile, awake, asleep) in [("caching", &caching, &plain), ("plain", &plain, &caching)] {
@@ -133,12 +128,7 @@ async fn no_sibling_wakes_beside_one_that_does_not_say_whether_it_sleeps() {
          actuator: {{sleep: {{siblings: {{caching: 'http://{other}'}}, timeout: 2s}}}}}}\n"
     )))
     .await;
-    within("the sibling to sleep from the start", async {
-        while !caching.asleep.load(SeqCst) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    within("the sibling to sleep from the start", caching.sleeps()).await;
     proxy.fleet_ready().await;
     plain.stuck.store(true, SeqCst);
     let last = shift(&proxy, "caching").await;

@@ -3,6 +3,12 @@
 use gearshift_selector::inputs::{HARDWARE, MODEL, PROFILE, QUERY_WIDTH};
 
 use super::{Prepared, TARGETS, Texts};
+use crate::net::Shape;
+
+/// A network that is trained in a moment.
+pub(crate) fn small_shape() -> Shape {
+    Shape { members: 2, width: 8, heads: 2, encoder: 8, hidden: 16, combine: 8, ..Shape::default() }
+}
 
 /// `contexts` contexts of 4 rows on 3 kinds of hardware; texts of width `text`, none where 0.
 pub(crate) fn sample(contexts: usize, text: usize, seed: u64) -> Prepared {

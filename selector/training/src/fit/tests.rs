@@ -5,21 +5,14 @@ use gearshift_selector::{
     inputs::{MODEL, PROFILE},
 };
 
-use super::{Near, Prepared, Recipe, Schedule, Silent, TARGETS, fit, sample::sample};
+use super::{
+    Near, Prepared, Recipe, Schedule, Silent, TARGETS, fit,
+    sample::{sample, small_shape},
+};
 use crate::net::Shape;
 
 fn small(epochs: usize) -> Recipe {
-    let shape = Shape {
-        members: 2,
-        near: 0,
-        width: 8,
-        heads: 2,
-        encoder: 8,
-        hidden: 16,
-        combine: 8,
-        text_rank: 2,
-        text: 0,
-    };
+    let shape = Shape { text_rank: 2, ..small_shape() };
     let training = Schedule { epochs, batch: 32, rate: 0.02 };
     let pretraining = Schedule { epochs: 2, ..training };
     Recipe {

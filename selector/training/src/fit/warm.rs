@@ -137,19 +137,13 @@ mod tests {
     use gearshift_selector::inputs::MODEL;
 
     use super::*;
-    use crate::fit::{Near, Silent, TARGETS, fit, sample::sample};
+    use crate::fit::{
+        Near, Silent, TARGETS, fit,
+        sample::{sample, small_shape},
+    };
 
     fn start(ignore: &[&str]) -> (Fitted, WarmStart) {
-        let shape = Shape {
-            members: 2,
-            width: 8,
-            heads: 2,
-            encoder: 8,
-            hidden: 16,
-            combine: 8,
-            text_rank: 2,
-            ..Shape::default()
-        };
+        let shape = Shape { text_rank: 2, ..small_shape() };
         let training = Schedule { epochs: 4, batch: 32, rate: 0.02 };
         let ignore = ignore.iter().map(|&name| name.to_owned()).collect();
         let recipe = Recipe {

@@ -245,27 +245,27 @@ mod tests {
 
     use super::*;
     use crate::{
-        fit::{Fitted, Near, Recipe, Schedule, Silent, fit, sample::sample},
+        fit::{
+            Fitted, Near, Recipe, Schedule, Silent, fit,
+            sample::{sample, small_shape},
+        },
         onnx::export,
     };
 
     fn trained(text: usize, ignore: &[&str]) -> (Fitted, crate::fit::Prepared) {
-        let shape = Shape {
-            members: 2,
-            width: 8,
-            heads: 2,
-            encoder: 8,
-            hidden: 16,
-            combine: 8,
-            text_rank: 8,
-            ..Shape::default()
-        };
         let rows = sample(6, text, 1);
         let training = Schedule { epochs: 1, batch: 16, rate: 0.02 };
         let ignore = ignore.iter().map(|&name| name.to_owned()).collect();
         let near = Some(Near { members: 1, training, ..Near::default() });
-        let recipe =
-            Recipe { shape, training, ignore, near, early_stop: false, window: 1, ..Recipe::default() };
+        let recipe = Recipe {
+            shape: small_shape(),
+            training,
+            ignore,
+            near,
+            early_stop: false,
+            window: 1,
+            ..Recipe::default()
+        };
         (fit(&rows, None, &recipe, 3, &Silent).unwrap(), rows)
     }
 

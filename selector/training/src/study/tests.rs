@@ -6,9 +6,8 @@ use super::*;
 use crate::{
     bundle::{self, Contents, Vectors},
     dataset::{Dataset, Protocol, read},
-    fit::{Recipe, Schedule, Silent, fit},
+    fit::{Recipe, Schedule, Silent, fit, sample::small_shape},
     live::Left,
-    net::Shape,
     prepare::prepare,
     prior_fit::Priors,
     runtime_for_tests::onnxruntime,
@@ -26,19 +25,8 @@ fn base(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let dataset = Dataset::new(rows, Protocol::Era);
     let (priors, vectors) = (Priors::default(), Vectors::default());
     let prepared = prepare(&dataset, &priors.ranking, &vectors);
-    let shape = Shape {
-        members: 2,
-        near: 0,
-        width: 8,
-        heads: 2,
-        encoder: 8,
-        hidden: 16,
-        combine: 8,
-        text_rank: 8,
-        text: 0,
-    };
     let training = Schedule { epochs: 3, batch: 32, rate: 5e-3 };
-    let recipe = Recipe { shape, training, window: 1, ..Recipe::default() };
+    let recipe = Recipe { shape: small_shape(), training, window: 1, ..Recipe::default() };
     let fitted = fit(&prepared, None, &recipe, 1, &Silent).unwrap();
     let contents = Contents {
         id: "base",
